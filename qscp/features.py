@@ -2,10 +2,13 @@
 
 from typing import Final
 
-__all__ = ["BLOCK", "FEATURES", "READ_RECEIPTS", "TYPING"]
+__all__ = ["BLOCK", "FEATURES", "LOGIN_PRESENCE", "READ_RECEIPTS", "TYPING"]
 
 BLOCK: Final = "block"
 """Block users, and receive which ones you block."""
+
+LOGIN_PRESENCE: Final = "login_presence"
+"""Set the presence of a session in `auth`, and appear offline without a gap."""
 
 READ_RECEIPTS: Final = "read_receipts"
 """Send `read` positions of a pair to the other member, if both have switched it on."""
@@ -13,5 +16,5 @@ READ_RECEIPTS: Final = "read_receipts"
 TYPING: Final = "typing"
 """Send `typing` frames."""
 
-FEATURES: Final = frozenset({BLOCK, READ_RECEIPTS, TYPING})
+FEATURES: Final = frozenset({BLOCK, LOGIN_PRESENCE, READ_RECEIPTS, TYPING})
 """All features that this package knows."""

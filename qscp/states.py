@@ -92,6 +92,7 @@ _SERVER_FRAMES: Final = (
     "history",
     "invited",
     "members",
+    "moderated",
     "online_users",
     "ping",
     "pong",

@@ -124,6 +124,7 @@ async def _serve(config: Config, log_handler: LogHandler) -> ExitCode:
         writer = StoreWriter[Session](store, bus, keep=_keep(config.history), on_failed=daemon.store_failed)
         router = Router(config, directory, log, bus, writer)
         stack.callback(router.presence.close)
+        stack.callback(router.hiding.close)
         stack.callback(router.rooms.close)
         stack.callback(router.quotas.close)
         stack.callback(router.submissions.close)

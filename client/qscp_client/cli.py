@@ -13,7 +13,7 @@ import click
 
 from qscp import __version__
 from qscp.errors import InvalidNameError
-from qscp.features import BLOCK, READ_RECEIPTS, TYPING
+from qscp.features import BLOCK, LOGIN_PRESENCE, READ_RECEIPTS, TYPING
 from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
@@ -149,13 +149,14 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     front = _front_end()
     # A pipe has no status line that could show who is typing.
     sends_typing = settings.typing and not front.shows_at_once
-    features = [BLOCK] + [READ_RECEIPTS] * settings.read_receipts + [TYPING] * sends_typing
+    features = [BLOCK, LOGIN_PRESENCE] + [READ_RECEIPTS] * settings.read_receipts + [TYPING] * sends_typing
     login = Login(
         Server(settings.server, settings.ca),
         Credentials(front),
         settings.user,
         lambda user: Devices(state_directory(settings.server, user), lambda: secrets.token_hex(16)),
         features,
+        hidden=settings.hidden,
     )
     link, welcome = await login.run()
     if login.devices is None:
@@ -173,8 +174,11 @@ async def _chat(settings: ClientConfig) -> ExitCode:
             device.saved,
             shows_at_once=front.shows_at_once,
             sends_typing=sends_typing,
+            hidden=login.hidden,
         )
-        code = await ClientRunner(engine, front, device, login.again).run(link, welcome)
+        code = await ClientRunner(
+            engine, front, device, lambda: login.again(engine.presence.for_login())
+        ).run(link, welcome)
         if code is ExitCode.OK:
             front.check_output()
         return code

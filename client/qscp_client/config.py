@@ -37,6 +37,8 @@ class ClientConfig:
     """Whether read receipts are sent to others, and received from them."""
     typing: bool = True
     """Whether typing indicators are sent to others, and received from them."""
+    hidden: bool = False
+    """Whether the user appears offline from the start."""
 
 
 def default_path() -> Path | None:
@@ -166,7 +168,7 @@ class _Reader:
                 return parse_server(value)
             case "ca":
                 return self._path.parent / expand_home(Path(value))
-            case "read_receipts" | "typing":
+            case "read_receipts" | "typing" | "hidden":
                 if value.lower() not in ("true", "false"):
                     raise ValueError("must be true or false")
                 return value.lower() == "true"

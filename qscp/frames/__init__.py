@@ -66,6 +66,8 @@ from qscp.frames.rooms import (
     Member as Member,
     MemberChange as MemberChange,
     MembersChanged as MembersChanged,
+    Moderated as Moderated,
+    ModerationAction as ModerationAction,
     Room as Room,
     RoomAck as RoomAck,
     RoomChanged as RoomChanged,

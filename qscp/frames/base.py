@@ -7,7 +7,7 @@ import msgspec
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
 
 Status = Literal["online", "away", "offline"]
-"""Presence of a user: the union over all of their sessions."""
+"""Presence of a user, made of the status of all of their sessions: `offline` hides the others."""
 
 Origin = Literal["live", "replay"]
 """`live`: stored just now; `replay`: sent again because this device missed it."""

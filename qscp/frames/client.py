@@ -24,6 +24,10 @@ class Auth(ClientFrame, tag="auth", forbid_unknown_fields=False, kw_only=True):
     """Lowest and highest version that the client supports."""
     features: list[str] = msgspec.field(default_factory=list)
     """Optional parts of the protocol that the client supports; see `qscp.features`."""
+    status: Status = "online"
+    """Presence of the new session, from its first moment on."""
+    text: str = ""
+    """Reason for `away`."""
 
 
 class SetPresence(ClientFrame, tag="presence"):

@@ -49,6 +49,8 @@ class AuthAck(ServerFrame, tag="auth_ack", kw_only=True):
     retention: Retention
     epoch: str
     """Id of the history. If it changed, the store was restored: discard all positions."""
+    hidden: bool = False
+    """Whether others see the user as offline, because another session of theirs asked for that."""
 
 
 class AuthNack(ServerFrame, tag="auth_nack"):

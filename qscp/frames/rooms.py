@@ -56,6 +56,7 @@ class RoomsRequest(ClientFrame, tag="rooms"):
 class Room(Part):
     """A room as the receiver sees it."""
 
+    _secret = frozenset({"muted_text"})
     name: str
     """With its `#`."""
     conversation: str
@@ -72,6 +73,10 @@ class Room(Part):
     invited: bool = False
     muted: Count = 0
     """End of the receiver's mute, in milliseconds since 1970-01-01 UTC; 0 if not muted."""
+    muted_by: str = ""
+    """User who muted the receiver; empty for the operator of the server, and if it is left out."""
+    muted_text: str = ""
+    """The reason that they gave."""
 
 
 class RoomChanged(ServerFrame, tag="room"):
@@ -162,6 +167,33 @@ class MembersChanged(ServerFrame, tag="members"):
     """Newest change of each listed user."""
     others: Count = 0
     """Number of changed users that are not listed; `members` has them."""
+
+
+class ModerationAction(Part):
+    """A moderation action, as every member of the room sees it."""
+
+    _secret = frozenset({"text"})
+    by: str
+    """User who did it; empty for the operator of the server."""
+    action: str
+    """Action of a `room` frame."""
+    user: str = ""
+    """Target."""
+    until: Count | None = None
+    """End of it, in milliseconds since 1970-01-01 UTC; absent if it has none."""
+    text: str = ""
+    """The reason, or the new topic, role or setting."""
+
+
+class Moderated(ServerFrame, tag="moderated"):
+    """Moderation actions in one of your rooms; at most one frame a second for each room."""
+
+    _shown = ("conversation",)
+    conversation: str
+    actions: list[ModerationAction]
+    """In the order in which they were done."""
+    others: Count = 0
+    """Number of actions that are not listed; `log` has them."""
 
 
 class Invited(ServerFrame, tag="invited"):

@@ -8,9 +8,11 @@ from qscp.frames.base import Count, Origin, Part, Seconds, ServerFrame, Status
 class PresenceAck(ServerFrame, tag="presence_ack"):
     """New presence of the session."""
 
-    _shown = ("status",)
+    _shown = ("status", "hidden")
     status: Status
     text: str = ""
+    hidden: bool = False
+    """Whether others see the user as offline, because another session of theirs asked for that."""
 
 
 class UserPresence(Part):

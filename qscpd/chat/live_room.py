@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from qscp import frames
 from qscp.rooms import RoomRole
 from qscpd.domain.ids import conversation_id
 from qscpd.domain.rooms import NO_MEMBERSHIP, Membership, RoomRow, RoomState, first_visible, may_see
 from qscpd.sessions.session import Session
+
+_ACTIONS: Final = 20
+"""Moderation actions that a summary lists; with the longest reasons some 20 KiB. The others are counted."""
 
 
 class LiveRoom:
@@ -18,6 +22,8 @@ class LiveRoom:
         memberships: Of members, invited, muted and banned accounts, by account id.
         sessions: The logged-in sessions of its members.
         last_seq: Its newest message.
+        actions: Moderation actions since the last summary, the first of them.
+        more_actions: How many more there were.
         changed: Roles that changed since the last summary; None of accounts that left.
         settings_changed: Whether topic, kind or the like changed since the last summary.
         typing: Names of users who have been typing since the last summary.
@@ -27,10 +33,12 @@ class LiveRoom:
     """
 
     __slots__ = (
+        "actions",
         "changed",
         "due",
         "last_seq",
         "memberships",
+        "more_actions",
         "row",
         "sessions",
         "settings_changed",
@@ -44,12 +52,21 @@ class LiveRoom:
         self.memberships = dict(memberships)
         self.sessions: set[Session] = set()
         self.last_seq = row.last_seq
+        self.actions: list[frames.ModerationAction] = []
+        self.more_actions = 0
         self.changed: dict[int, RoomRole | None] = {}
         self.settings_changed = False
         self.typing: dict[str, None] = {}
         self.due = False
         self.timer: asyncio.TimerHandle | None = None
         self.summarized = float("-inf")
+
+    def note_action(self, action: frames.ModerationAction) -> None:
+        """Note a moderation action for the next summary."""
+        if len(self.actions) < _ACTIONS:
+            self.actions.append(action)
+        else:
+            self.more_actions += 1
 
     def membership(self, account: int) -> Membership:
         """Return the membership of an account; that of none has neither role nor invitation."""

@@ -49,6 +49,10 @@ class Presence:
         """Return the presence of a user, as all others see it."""
         return self._visible.get(user) or UserPresence(user, "offline")
 
+    def is_visible(self, user: str) -> bool:
+        """Return whether others see a user as online or away; a user with a session who is not is hidden."""
+        return user in self._visible
+
     def update(self, user: str, sessions: Iterable[tuple[Status, str]]) -> None:
         """Derive the presence of a user from their sessions.
 

@@ -95,13 +95,17 @@ class RoomSummaries:
     def _send(self, room: LiveRoom) -> None:
         """Send the members what changed since the last summary; each frame is encoded once for all."""
         room.summarized = self._loop.time()
+        acted = [codec.encode(_moderated(room))] if room.actions else []
         lines = [codec.encode(self._members_changed(room))] if room.changed else []
         typing = [codec.encode(_typing(room))] if room.typing else []
         settings_changed, room.settings_changed = room.settings_changed, False
         room.changed, room.typing = {}, {}
+        room.actions, room.more_actions = [], 0
         states: dict[tuple[object, ...], bytes] = {}
         for session in room.sessions:
             outbound, conversation = session.outbound, room.row.id
+            if acted:  # First, so that a client can say who made the changes that follow.
+                outbound.send_members(conversation, acted)
             if settings_changed and session.identity is not None:
                 outbound.send_room(conversation, _state_line(room, session.identity.account, states))
             if lines:
@@ -116,6 +120,10 @@ class RoomSummaries:
         ]
         others = len(room.changed) - len(listed)
         return frames.MembersChanged(conversation_id(room.row.id), room.row.members, listed, others)
+
+
+def _moderated(room: LiveRoom) -> frames.Moderated:
+    return frames.Moderated(conversation_id(room.row.id), room.actions, room.more_actions)
 
 
 def _state_line(room: LiveRoom, account: int, states: dict[tuple[object, ...], bytes]) -> bytes:

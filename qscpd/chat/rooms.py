@@ -17,6 +17,7 @@ from qscpd.chat.room_summaries import RoomSummaries
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.events import RoomChanged
 from qscpd.domain.ids import conversation_id
+from qscpd.domain.moderation import announcement
 from qscpd.domain.rooms import (
     FOREVER_MS,
     NO_MEMBERSHIP,
@@ -149,15 +150,30 @@ class Rooms:
             room = self._by_id[event.room.id]
         before, room.row = room.row, event.room
         room.last_seq = max(room.last_seq, event.room.last_seq)
+        settings_changed = _settings(before) != _settings(room.row)
+        self._note_action(room, event, settings_changed=settings_changed)
         for account, membership in event.memberships.items():
             self._apply_membership(room, account, membership, event.change)
         if event.room.state is RoomState.DELETED:
             self._remove(room)
             return
-        if _settings(before) != _settings(room.row):
-            room.settings_changed = True
-        if room.settings_changed or room.changed:
+        room.settings_changed |= settings_changed
+        if room.settings_changed or room.changed or room.actions:
             self._summaries.schedule(room)
+
+    def _note_action(self, room: LiveRoom, event: RoomChanged, *, settings_changed: bool) -> None:
+        """Note what all members are to see of a change, before it is applied to the memberships."""
+        change = event.change
+        if change is None:
+            return
+        before = room.membership(change.target or 0)
+        after = event.memberships.get(change.target or 0, before)
+        entry = announcement(change, before, after, room_changed=settings_changed)
+        if entry is not None:
+            user = self._names.get(entry.target or 0, "")
+            room.note_action(
+                frames.ModerationAction(self._actor(change), entry.action, user, entry.until_ms, entry.text)
+            )
 
     def _apply_membership(
         self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
@@ -174,8 +190,10 @@ class Rooms:
             self._notify_left(room, account, membership, change)
         elif membership.invited_by is not None and before.invited_by is None:
             self._notify(room, account, self._invitation(room, account))
-        elif membership.role is not None and membership.muted_until_ms != before.muted_until_ms:
-            self._notify(room, account, room.state_for(account, self._actor(change)))
+        elif membership.role is not None and (
+            membership.muted_until_ms != before.muted_until_ms or (change and change.action == "mute")
+        ):
+            self._notify_muted(room, account, change)
 
     def _index(self, room: LiveRoom, account: int, membership: Membership) -> None:
         if membership == NO_MEMBERSHIP:
@@ -198,6 +216,13 @@ class Rooms:
                 session.outbound.send_joined(room.row.id, room.last_seq, frame)
             else:
                 session.outbound.send_room(room.row.id, codec.encode(frame))
+
+    def _notify_muted(self, room: LiveRoom, account: int, change: RoomChange | None) -> None:
+        """Notify a member who was muted or unmuted; a muted one gets the reason."""
+        frame = room.state_for(account, self._actor(change))
+        if change is not None and change.action == "mute":
+            frame.room.muted_by, frame.room.muted_text = frame.by, change.text
+        self._notify(room, account, frame)
 
     def _notify(self, room: LiveRoom, account: int, frame: frames.ServerFrame) -> None:
         line = codec.encode(frame)

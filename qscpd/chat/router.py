@@ -18,6 +18,7 @@ from qscpd.bus.base import Bus
 from qscpd.chat.acknowledger import Acknowledger
 from qscpd.chat.delivery import Delivery
 from qscpd.chat.fan_out import FanOut
+from qscpd.chat.hiding import Hiding
 from qscpd.chat.quotas import Quotas
 from qscpd.chat.room_fan_out import RoomFanOut
 from qscpd.chat.rooms import Rooms
@@ -67,6 +68,7 @@ class Router:
         submissions: What sessions send to the store.
         visibility: Who is online, as each account sees it.
         presence: Who is online.
+        hiding: Who appears offline, but is not.
         blocks: Who blocks whom.
         rooms: The rooms.
         quotas: What accounts have used of their quotas.
@@ -94,6 +96,7 @@ class Router:
         self.quotas = Quotas(lambda: self.config.limits, lambda account: account in self._sessions)
         self.visibility = Visibility(directory, self._sessions)
         self.presence = self.visibility.presence
+        self.hiding = Hiding(self.submissions.submit_mark, self.update_presence)
         self.blocks = self.visibility.blocks
         self.rooms = Rooms(directory.names, self.submissions, self.blocks, self.sessions_of)
         self._room_fan_out = RoomFanOut(self.submissions)
@@ -145,6 +148,7 @@ class Router:
 
     def register(self, session: Session, identity: Identity) -> None:
         """Log a session in: from now on it gets what is sent to its account."""
+        self.hiding.returned(identity)
         session.identity = identity
         session.inbound.log_in(identity.account)
         self._sessions.setdefault(identity.account, []).append(session)
@@ -153,15 +157,26 @@ class Router:
             session.outbound.send_all(tuple(self.blocks.pages(identity.account)))
         self.update_presence(identity)
 
+    def hides(self, identity: Identity) -> bool:
+        """Return whether the other sessions of a device that logs in hide its account."""
+        self.hiding.returned(identity)
+        return self.hiding.hides(identity.account, self.sessions_of(identity.account))
+
     def update_presence(self, identity: Identity) -> None:
         """Derive the presence of an account from its sessions again."""
-        sessions = self.sessions_of(identity.account)
+        account, sessions = identity.account, self.sessions_of(identity.account)
+        if self.hiding.hides(account, sessions):
+            self.presence.update(identity.name, ())
+            return
         self.presence.update(identity.name, [(each.status, each.text) for each in sessions])
+        if sessions:
+            self.hiding.release(account, sessions[0])
 
     def apply(self, event: AccountChanged) -> None:
         """End the sessions of an account that was locked or deleted."""
         if (code := _CLOSING.get(event.account.state)) is not None:
             self.close_account(event.account.id, code)
+            self.hiding.end_grace(event.account.id)
 
     def close_account(self, account: int, code: ErrorCode) -> None:
         """End all sessions of an account with a `bye`."""
@@ -182,10 +197,13 @@ class Router:
         sessions = self._sessions[identity.account]
         sessions.remove(session)
         self.rooms.remove_session(session, identity.account)
+        if session.status == "offline" and reason not in _NO_GRACE:
+            self.hiding.lost(identity)
         if sessions:
             self.update_presence(identity)
             return
         del self._sessions[identity.account]
+        self.hiding.drop(identity.account)
         if reason in _NO_GRACE:
             self.presence.update(identity.name, ())
         else:

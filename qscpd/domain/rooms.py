@@ -250,8 +250,9 @@ def _join(case: _Case) -> Decision:
     actor, room = case.actor, case.room
     if actor.role is not None:
         raise DeniedError(ErrorCode.ALREADY_MEMBER)
-    if actor.banned_until_ms > case.now_ms:
-        raise DeniedError(ErrorCode.BANNED)
+    if (wait_ms := actor.banned_until_ms - case.now_ms) > 0:
+        ends = actor.banned_until_ms < FOREVER_MS
+        raise DeniedError(ErrorCode.BANNED, retry_after_s=wait_ms / 1000 if ends else None)
     if case.rooms >= ROOMS_LIMIT:
         raise DeniedError(ErrorCode.TOO_MANY_ROOMS, limit=ROOMS_LIMIT)
     if case.change.actor is None:  # the operator has no account to join with

@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 import structlog
 
 from qscp import PROTOCOL_VERSION, frames
-from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError
+from qscp.errors import ERROR_CODES, ErrorCode, InvalidNameError, InvalidTextError
 from qscp.features import FEATURES
 from qscp.ids import is_message_id
 from qscp.names import normalize_name
 from qscp.states import State
+from qscp.text import check_status_text
 from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
 from qscpd.accounts.passwords import HashingError
 from qscpd.chat.router import Router
@@ -107,7 +108,7 @@ class Login:
 
     def start(self, session: Session, auth: frames.Auth) -> None:
         """Start a login; the session handles nothing else until it is answered."""
-        if auth.device and not is_message_id(auth.device):
+        if not _is_valid(auth):
             session.close(ErrorCode.BAD_FIELD, error=True)
             return
         visitor = session.link.visitor
@@ -259,6 +260,8 @@ class Login:
         features = FEATURES.intersection(auth.features)
         stored = self._router.quotas.of(current.id).stored
         identity = Identity(current.id, current.name, auth.device, features, stored)
+        # Before anybody learns of the session: one that asks for that never appears as online.
+        session.status, session.text = auth.status, auth.text if auth.status == "away" else ""
         session.send(
             frames.AuthAck(
                 user=current.name,
@@ -269,8 +272,20 @@ class Login:
                 limits=announced_limits(config.limits),
                 retention=self._retention,
                 epoch=self._epoch,
+                hidden=auth.status != "offline" and self._router.hides(identity),
             )
         )
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
         session.outbound.begin(self._router.snapshots(identity))
+
+
+def _is_valid(auth: frames.Auth) -> bool:
+    """Return whether the fields of an `auth` keep the rules that its types do not have."""
+    if auth.device and not is_message_id(auth.device):
+        return False
+    try:
+        check_status_text(auth.text)
+    except InvalidTextError:
+        return False
+    return True

@@ -51,6 +51,8 @@ class MessageHandlers:
         self._directory = router.directory
         self._rooms = router.rooms
         self._blocks = router.blocks
+        self._presence = router.presence
+        self._hiding = router.hiding
         self._submissions = router.submissions
         self._quotas = router.quotas
         self._sessions_of = router.sessions_of
@@ -225,10 +227,17 @@ class MessageHandlers:
     def _move(
         self, session: Session, identity: Identity, conversation: int, kind: PositionKind, seq: int
     ) -> None:
-        """Submit a position; the store ignores a lower one, and conversations of others."""
-        receipt = session.supports(READ_RECEIPTS)
+        """Submit a position; the store ignores a lower one, and conversations of others.
+
+        Of a hidden account no other one sees a position move.
+        """
+        visible = self._presence.is_visible(identity.name)
+        receipt = visible and session.supports(READ_RECEIPTS)
         mark = Mark(identity.account, conversation, kind, seq, session.id, receipt)
-        self._submissions.submit_mark(session, mark)
+        if kind is PositionKind.DELIVERED and not visible:
+            self._hiding.withhold(mark)
+        else:
+            self._submissions.submit_mark(session, mark)
 
     # --- typing indicators
 
@@ -240,7 +249,7 @@ class MessageHandlers:
         session.typed = now
         session.inbound.count_request()
         found = self._find(frame.to, identity.account)
-        if found is None:
+        if found is None or not self._presence.is_visible(identity.name):
             return
         if found.id > 0:
             if self._blocks.between(identity.account, found.id):

@@ -26,8 +26,12 @@ class PresenceHandlers:
             session.send(frames.Error(code=error.code, message=str(error), ref=frame.type))
             return
         session.status, session.text = frame.status, text
-        session.send(frames.PresenceAck(frame.status, text))
+        is_hidden = frame.status == "offline"
+        if not is_hidden:
+            self._router.hiding.end_grace(identity.account)
         self._router.update_presence(identity)
+        by_another = not is_hidden and not self._router.presence.is_visible(identity.name)
+        session.send(frames.PresenceAck(frame.status, text, hidden=by_another))
 
     def whois(self, session: Session, identity: Identity, frame: frames.WhoisRequest) -> None:
         """Answer whether a user exists, and with their presence."""

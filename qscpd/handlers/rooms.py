@@ -13,6 +13,7 @@ from qscp.errors import ErrorCode, InvalidNameError, InvalidTextError
 from qscp.rooms import ROOM_FIELDS, check_topic, normalize_room
 from qscpd.chat.live_room import LiveRoom
 from qscpd.chat.router import Router
+from qscpd.domain.ids import parse_conversation
 from qscpd.domain.model import LogRow
 from qscpd.domain.rooms import FOREVER_MS, DeniedError, RoomChange, action_refusal
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreFullError
@@ -195,6 +196,17 @@ class RoomHandlers:
             if room is None:
                 continue
             if len(page) == _PAGE:
-                return frames.Rooms(page, page[-1].name)
+                return frames.Rooms(await self._explained(account, page), page[-1].name)
             page.append(room)
-        return frames.Rooms(page)
+        return frames.Rooms(await self._explained(account, page))
+
+    async def _explained(self, account: int, page: list[frames.Room]) -> list[frames.Room]:
+        """Add to the rooms of a page who muted the account, and why; only the log has that."""
+        for room in page:
+            number = parse_conversation(room.conversation)
+            if room.role is None or not room.muted or number is None:
+                continue
+            entry = await self._reads.last_mute(number, account)
+            if entry is not None and entry.until_ms == room.muted:
+                room.muted_by, room.muted_text = self._directory.names.get(entry.actor or 0, ""), entry.text
+        return page

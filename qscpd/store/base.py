@@ -166,6 +166,12 @@ class StoreReader(Protocol):
     def memberships(self, conversation: int) -> Mapping[int, Membership]:
         """Return the memberships of a room by account id, also those of former and invited members."""
 
+    def last_mute(self, conversation: int, account: int) -> LogRow | None:
+        """Return the newest entry of a room's log that mutes an account; None if not found.
+
+        Not all of a very long log is searched.
+        """
+
     def room_log(
         self, conversation: int, before: int | None = None, limit: int = 1_000_000
     ) -> Sequence[LogRow]:

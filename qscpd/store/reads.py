@@ -188,6 +188,10 @@ class StoreReads:
         """See `StoreReader.credentials`."""
         return await self._read(_NOBODY, lambda reader: reader.credentials(name), Cost.LOW)
 
+    async def last_mute(self, conversation: int, account: int) -> LogRow | None:
+        """See `StoreReader.last_mute`; each room has its turn."""
+        return await self._read(-conversation, lambda reader: reader.last_mute(conversation, account))
+
     async def room_log(self, conversation: int, before: int | None, limit: int) -> Sequence[LogRow]:
         """See `StoreReader.room_log`; each room has its turn."""
         return await self._read(-conversation, lambda reader: reader.room_log(conversation, before, limit))

@@ -60,7 +60,7 @@ def test_every_problem_has_its_line(file: Path) -> None:
         f":3: user: {InvalidNameError('no good')}",
         ":4: ca: is set twice",
         ':5: server: "x" is not a port; use 1 to 65535',
-        ":6: zzz: unknown key; known keys: server, ca, user, read_receipts, typing",
+        ":6: zzz: unknown key; known keys: server, ca, user, read_receipts, typing, hidden",
     ]
 
 

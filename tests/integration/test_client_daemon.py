@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.support.clients import Clients
+from tests.support.clients import Clients, until_notice, until_shown
 from tests.support.daemon import Daemon, StartDaemon
 from tests.support.storage import stored_messages
 
@@ -90,3 +90,43 @@ async def test_a_killed_client_goes_on(start_daemon: StartDaemon, clients: Clien
     assert len(stored) == len(set(stored))
     assert bob.texts()[:-1] == texts[: len(stored) - 1]
     assert bob.texts()[-1] == "last"
+
+
+async def test_hiding_lasts_over_starts_and_reconnects(start_daemon: StartDaemon, clients: Clients) -> None:
+    """After /hide neither a start of the client nor a restart of the daemon shows the user; /here does.
+
+    Messages reach the hidden user, and their sender sees them as delivered after /here.
+    """
+    daemon = start_daemon()
+    alice = await clients.start(daemon, "alice", "bob", "are you there?")
+    bob = await clients.start(daemon, "bob", "/hide")
+    await until_notice(bob, "You appear offline to others")
+    assert await bob.ends() == 0
+    await until_notice(alice, "bob went offline.")
+    seen = len(alice.err)
+    for _ in range(2):
+        bob = await clients.start(daemon, "bob")
+        await until_notice(bob, "You appear offline to others")
+        assert await bob.ends() == 0
+    bob = await clients.start(daemon, "bob")
+    await until_notice(bob, "You appear offline to others")
+    alice.type("second", "/status")
+    await until_shown(bob, "[alice] second")
+    alice.type("back")
+    daemon.process.kill()
+    daemon.wait()
+    for each in (alice, bob):
+        await until_notice(each, "reconnecting")
+    daemon = restarted(start_daemon, daemon)
+    for each in (alice, bob):
+        await until_notice(each, "Reconnected.")
+    # A later change of presence that alice sees: those before it have come.
+    carol = await clients.start(daemon, "carol")
+    await until_notice(alice, "carol is online.")
+    assert not any("bob is online" in line or "delivered" in line for line in alice.err[seen:])
+    bob.type("/here")
+    await until_notice(alice, "bob is online")
+    alice.type("bob", "/status")
+    await alice.until(lambda each: any("delivered" in line and "second" in line for line in each.err))
+    for each in (alice, bob, carol):
+        assert await each.ends() == 0

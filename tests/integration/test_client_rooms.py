@@ -273,6 +273,22 @@ if sys.platform != "win32":
         dave.type("lo\r")
         await alice.until_like(r"\d\d:\d\d \(1\) dave: hello", r"alice \| in #hush \| (?!dave).*")
 
+    async def test_hiding_is_shown_at_the_bottom(alice: Terminal, dave: Terminal) -> None:
+        """The bottom line says that you are hidden; another user sees you neither online nor typing."""
+        alice.type("/hide\r")
+        await alice.until_like(r"alice \(hidden\) \| .*")
+        dave.type("alice\r")
+        await dave.until_like(r".*with alice \(offline\).*")
+        dave.type("are you there?\r")
+        await alice.until_like(r"\d\d:\d\d \[dave\] are you there\?")
+        alice.type("dave\ryes")
+        await dave.until_like(r"\d\d:\d\d dave: are you there\?  \u2713 stored")
+        alice.type("\x03/here\r")
+        await alice.until_like(r"alice \| .*")
+        await dave.until_like(
+            r"\d\d:\d\d dave: are you there\?  \u2713\u2713 delivered", r"dave \| with alice \|.*"
+        )
+
     async def test_an_unknown_command_is_never_sent(alice: Terminal, dave: Terminal) -> None:
         """An unknown command is not sent; two slashes send a text that begins with one."""
         alice.type("/create #slash\r")
@@ -282,3 +298,33 @@ if sys.platform != "win32":
         alice.type("/jion #dev\r//shrug\r")
         await dave.until_like(r"\d\d:\d\d \(1\) alice: /shrug")
         assert any("Unknown command /jion; nothing was sent." in line for line in alice.lines)
+
+
+async def test_moderation_with_real_clients(room_daemon: Daemon, clients: Clients) -> None:
+    """A muted user sees who and why, at once and after an absence; the others see what is done to members."""
+    alice = await clients.start(room_daemon, "alice", "/create #garden", "hello")
+    await until_notice(alice, "(1) hello")
+    bob = await clients.start(room_daemon, "bob", "/join #garden")
+    carol = await clients.start(room_daemon, "carol", "/join #garden")
+    dave = await clients.start(room_daemon, "dave", "/join #garden", "hi")
+    for each in (bob, carol):
+        await until_shown(each, "(2) dave: hi")
+    alice.type("/topic tomatoes")
+    for each in (bob, carol):
+        await until_notice(each, "alice set a new topic of #garden: tomatoes")
+    alice.type("/mute bob 1h chatting too much", "/remove dave spam", "/role carol moderator")
+    await until_notice(bob, "chatting too much.")
+    assert any("alice muted you in #garden until " in line for line in bob.err)
+    await until_notice(dave, "alice removed you from #garden: spam.")
+    for each in (bob, carol):
+        await until_notice(each, "alice removed dave from #garden: spam.")
+        assert not any("dave left" in line for line in each.err)
+    assert any("alice muted bob in #garden until " in line for line in carol.err)
+    await until_notice(bob, "alice made carol a moderator.")
+    assert await bob.ends("am I muted?") == 9
+    assert any("you are muted for another" in line for line in bob.err)
+    elsewhere = await clients.start(room_daemon, "bob", "#garden", home="bob-elsewhere")
+    await until_notice(elsewhere, "chatting too much. back returns to the list")
+    assert any("alice muted you until" in line for line in elsewhere.err)
+    for each in (alice, carol, dave, elsewhere):
+        assert await each.ends() == 0

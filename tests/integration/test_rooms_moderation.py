@@ -1,6 +1,8 @@
 """Moderation on the real daemon: removing, banning, muting, slow mode, redacting, and its log."""
 
-from tests.support.daemon import Daemon
+import pytest
+
+from tests.support.daemon import Daemon, StartDaemon
 from tests.support.logged_in import resume
 from tests.support.rooms import (
     Place,
@@ -62,7 +64,9 @@ async def test_a_ban_says_when_it_ends(room_daemon: Daemon, wires: Wires) -> Non
     assert (left["reason"], left["by"], left["text"]) == ("banned", "alice", "cool down")
     (entry,) = (await ask(alice, room("log", place.name)))["entries"][:1]
     assert left["until"] == entry["until"] == entry["time"] + 600_000
-    assert await code(bob, join(place.name)) == "banned"
+    refused = await ask(bob, join(place.name))
+    assert refused["code"] == "banned"
+    assert 0 < refused["retry_after"] <= 600
     assert await code(alice, room("invite", place.name, "bob")) == "banned"
 
 
@@ -71,7 +75,8 @@ async def test_a_ban_without_an_end(room_daemon: Daemon, wires: Wires) -> None:
     alice, bob = await wires.login(room_daemon, "alice", "bob")
     place = await make_room(alice)
     assert await code(alice, room("ban", place.name, "bob")) == "ok"
-    assert await code(bob, join(place.name)) == "banned"
+    refused = await ask(bob, join(place.name))
+    assert (refused["code"], "retry_after" in refused) == ("banned", False)
     assert await code(alice, room("unban", place.name, "bob")) == "ok"
     assert await code(bob, join(place.name)) == "ok"
 
@@ -247,3 +252,115 @@ async def test_everything_is_in_the_log(room_daemon: Daemon, wires: Wires) -> No
     entries = await log_of(alice, place)
     assert len(entries) == 102
     assert [each["text"] for each in entries[:90]] == [f"{n}" for n in range(89, -1, -1)]
+
+
+async def moderation(wire: Wire, place: Place, count: int) -> list[Frame]:
+    """Return the next moderation actions that a member sees in a room."""
+    actions: list[Frame] = []
+    while len(actions) < count:
+        frame = await wire.receive_type("moderated")
+        if place.concerns(frame):
+            actions += frame["actions"]
+    return actions
+
+
+async def test_a_muted_member_gets_who_and_why(room_daemon: Daemon, wires: Wires) -> None:
+    """All devices of a muted member get who muted them, and why; one that was offline finds it in `rooms`."""
+    alice, bob, second = await wires.login(room_daemon, "alice", "bob", "bob")
+    place = await make_room(alice, bob)
+    await second.receive_type("room")
+    request = room("mute", place.name, "bob", seconds=600, text="chatting too much")
+    assert await code(alice, request) == "ok"
+    muted: Frame = {}
+    for wire in (bob, second):
+        muted = (await wire.receive_type("room"))["room"]
+        assert (muted["muted_by"], muted["muted_text"]) == ("alice", "chatting too much")
+        await wire.bye()
+    (bob,) = await wires.login(room_daemon, "bob")
+    found = await described(bob, place)
+    assert (found["muted"], found["muted_by"]) == (muted["muted"], "alice")
+    assert found["muted_text"] == "chatting too much"
+    assert "muted" not in await described(alice, place)
+    assert (await say(bob, "am I muted?", place.name))["code"] == "muted"
+    # Of two mutes the last one counts; of an unmuted member none does.
+    assert await code(alice, room("mute", place.name, "bob")) == "ok"
+    found = await described(bob, place)
+    assert (found["muted"], found["muted_by"], "muted_text" in found) == (2**53 - 1, "alice", False)
+    assert await code(alice, room("unmute", place.name, "bob")) == "ok"
+    assert not {"muted", "muted_by", "muted_text"} & (await described(bob, place)).keys()
+
+
+async def described(wire: Wire, place: Place) -> Frame:
+    """Return a room as a user gets it in `rooms`."""
+    page = await ask(wire, {"type": "rooms"})
+    while not (found := [each for each in page["rooms"] if each["name"] == place.name]):
+        page = await ask(wire, {"type": "rooms", "cursor": page["cursor"]})
+    room: Frame = found[0]
+    return room
+
+
+@pytest.mark.parametrize("kind", ["open", "closed", "announcement"])
+async def test_all_members_see_who_did_what_to_whom(room_daemon: Daemon, wires: Wires, kind: str) -> None:
+    """Each member sees all moderation with its reason, in every kind of room; the others see nothing."""
+    alice, bob, carol, dave = await wires.login(room_daemon, "alice", "bob", "carol", "dave")
+    place = await make_room(alice, bob, carol, kind=kind)
+    name = place.name
+    for change in (
+        room("mute", name, "carol", seconds=600, text="loud"),
+        room("unmute", name, "carol"),
+        room("role", name, "carol", role="moderator"),
+        room("topic", name, text="news"),
+    ):
+        assert await code(alice, change) == "ok"
+    assert await code(carol, room("ban", name, "dave", text="spam")) == "ok"
+    # A moderator who has left is still the one who did it.
+    assert await code(carol, leave(name)) == "ok"
+    assert await code(alice, room("archive", name)) == "ok"
+    seen = await moderation(bob, place, 6)
+    assert seen[0].pop("until") > 0
+    assert seen == [
+        {"by": "alice", "action": "mute", "user": "carol", "text": "loud"},
+        {"by": "alice", "action": "unmute", "user": "carol"},
+        {"by": "alice", "action": "role", "user": "carol", "text": "moderator"},
+        {"by": "alice", "action": "topic", "text": "news"},
+        {"by": "carol", "action": "ban", "user": "dave", "text": "spam"},
+        {"by": "alice", "action": "archive"},
+    ]
+    assert [each for each in await dave.drain() if place.concerns(each)] == []
+
+
+async def test_the_operator_is_shown_as_an_empty_name(room_daemon: Daemon, wires: Wires) -> None:
+    """What the operator does by a command is shown to the members like everything else."""
+    alice, bob = await wires.login(room_daemon, "alice", "bob")
+    place = await make_room(alice, bob)
+    room_daemon.run("room", "archive", place.name.removeprefix("#"))
+    assert await moderation(bob, place, 1) == [{"by": "", "action": "archive"}]
+
+
+async def test_a_block_hides_no_moderation(room_daemon: Daemon, wires: Wires) -> None:
+    """A member sees what a user does whom they block, and is notified of their own mute by such a user."""
+    alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol")
+    place = await make_room(alice, bob, carol)
+    assert await code(bob, {"type": "block", "user": "alice"}) == "ok"
+    assert await code(alice, room("remove", place.name, "carol", text="spam")) == "ok"
+    assert await moderation(bob, place, 1) == [
+        {"by": "alice", "action": "remove", "user": "carol", "text": "spam"}
+    ]
+    assert await code(alice, room("mute", place.name, "bob", text="loud")) == "ok"
+    while not (muted := (await bob.receive_type("room"))["room"]).get("muted"):
+        pass
+    assert (muted["muted_by"], muted["muted_text"]) == ("alice", "loud")
+    assert await code(bob, {"type": "unblock", "user": "alice"}) == "ok"
+
+
+async def test_the_reason_of_a_deleted_moderator(start_daemon: StartDaemon, wires: Wires) -> None:
+    """After a moderator was deleted a mute has their name and reason; after they were erased the name."""
+    daemon = start_daemon()
+    alice, bob, carol = await wires.login(daemon, "alice", "bob", "carol")
+    place = await make_room(alice, bob, carol)
+    assert await code(alice, room("role", place.name, "carol", role="owner")) == "ok"
+    assert await code(carol, room("mute", place.name, "bob", text="loud")) == "ok"
+    for command, expected in (("deluser", ("carol", "loud")), ("erase", ("carol", ""))):
+        assert daemon.run(command, "carol", "--yes").returncode == 0
+        found = await described(bob, place)
+        assert (found["muted_by"], found.get("muted_text", "")) == expected

@@ -48,6 +48,7 @@ ROOM = frames.Room("#dev", "c1", RoomKind.CLOSED, HistoryFrom.FULL, 3, topic=SEC
         frames.Invited(ROOM, "alice"),
         frames.Rooms([ROOM]),
         frames.RoomLog("#dev", [frames.LogEntry(0, "alice", "ban", "bob", text=SECRET)]),
+        frames.Moderated("c1", [frames.ModerationAction("alice", "ban", "bob", text=SECRET)]),
     ],
 )
 def test_a_logged_frame_shows_no_secret(frame: frames.Frame) -> None:
@@ -70,6 +71,7 @@ def test_a_logged_frame_shows_no_secret(frame: frames.Frame) -> None:
         frames.RoomRequest,
         frames.RoomLeft,
         frames.LogEntry,
+        frames.ModerationAction,
         frames.SearchRequest,
         frames.Message,
         frames.Match,

@@ -50,6 +50,7 @@ OBJECTS: dict[str, type[msgspec.Struct]] = {
     "room": frames.Room,
     "member": frames.Member,
     "change": frames.MemberChange,
+    "moderation": frames.ModerationAction,
     "entry": frames.LogEntry,
 }
 LITERALS: dict[str, tuple[object, ...]] = {

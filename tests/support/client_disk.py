@@ -7,6 +7,7 @@ from qscp_client.core.changes import (
     Change,
     Failed,
     Forgotten,
+    Hidden,
     Moved,
     Removed,
     Renewed,
@@ -24,6 +25,7 @@ class Disk:
 
     def __init__(self) -> None:
         self.epoch = ("", "")
+        self.hidden = False
         self.positions: dict[str, SavedPosition] = {}
         self.outbox: dict[str, Entry] = {}
 
@@ -43,10 +45,12 @@ class Disk:
                     pass
                 case Forgotten(conversation):
                     self.positions.pop(conversation, None)
+                case Hidden(hidden):
+                    self.hidden = hidden
                 case Renewed(epoch, account):
                     self.epoch = (epoch, account)
                     self.positions.clear()
 
     def load(self) -> Saved:
         """Return the state that a client starts with."""
-        return Saved(*self.epoch, tuple(self.positions.values()), tuple(self.outbox.values()))
+        return Saved(*self.epoch, tuple(self.positions.values()), tuple(self.outbox.values()), self.hidden)

@@ -174,7 +174,7 @@ class ClientSession:
         async with self._tried:
             self.tries += 1
             self._tried.notify_all()
-        return await self.login.again()
+        return await self.login.again(frames.SetPresence("online"))
 
     async def until_tried(self, count: int) -> None:
         """Wait until reconnecting was tried this often."""

@@ -245,6 +245,7 @@ class RouterDouble(Router):
         """Stop timers and drop waiting items, which the garbage collector does not track."""
         self.submissions.close()
         self.presence.close()
+        self.hiding.close()
         self.rooms.close()
         self.quotas.close()
         self.writer.waiting.clear()
@@ -255,7 +256,13 @@ class RouterDouble(Router):
         return self.open_session(self.handlers, link), link
 
     def login(
-        self, name: str, *features: str, live: bool = True, link: FakeLink | None = None
+        self,
+        name: str,
+        *features: str,
+        live: bool = True,
+        link: FakeLink | None = None,
+        status: frames.Status = "online",
+        device: str = "",
     ) -> tuple[Session, FakeLink]:
         """Open a session and log it in; its `auth_ack` is written, its presence snapshot is queued.
 
@@ -264,6 +271,8 @@ class RouterDouble(Router):
             features: Features of its client.
             live: Whether the session is live; otherwise it has not resumed.
             link: Its link; None for a link of its own.
+            status: Its presence from the first moment on.
+            device: Its device.
         """
         session, link = self.connect(link)
         session.receive(codec.encode(frames.Auth(user=name, password="x")))
@@ -283,7 +292,8 @@ class RouterDouble(Router):
         )
         assert session.connection.state is State.READY
         link.resume_reading(Pause.LOGIN)
-        identity = Identity(account.id, name, features=frozenset(features))
+        identity = Identity(account.id, name, device, frozenset(features))
+        session.status = status
         self.register(session, identity)
         session.outbound.begin(self.snapshots(identity))
         session.outbound.live = live

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Sequence
 from typing import Literal
 
 from qscp import frames
@@ -38,7 +39,10 @@ def user(name: str, status: frames.Status = "online", text: str = "") -> frames.
 
 
 def welcome(
-    epoch: str = "e1", account: str = "a1", retention: frames.Retention | None = None
+    epoch: str = "e1",
+    account: str = "a1",
+    retention: frames.Retention | None = None,
+    features: Sequence[str] = (),
 ) -> frames.AuthAck:
     """Return the `auth_ack` of alice's login."""
     return frames.AuthAck(
@@ -46,7 +50,7 @@ def welcome(
         account=account,
         session="s1",
         protocol=1,
-        features=[],
+        features=list(features),
         limits=frames.Limits(65536, 16384),
         retention=retention or frames.Retention(),
         epoch=epoch,
@@ -136,7 +140,13 @@ class EngineHarness:
     """
 
     def __init__(
-        self, saved: Saved | None = None, *, shows_at_once: bool = False, sends_typing: bool = False
+        self,
+        saved: Saved | None = None,
+        *,
+        shows_at_once: bool = False,
+        sends_typing: bool = False,
+        hidden: bool = False,
+        features: Sequence[str] = (),
     ) -> None:
         numbers = itertools.count(1)
         self.now = 0.0
@@ -148,11 +158,13 @@ class EngineHarness:
             saved,
             shows_at_once=shows_at_once,
             sends_typing=sends_typing,
+            hidden=hidden,
         )
+        self._features = features
 
     def connect(self, *online: str, infos: list[frames.ConversationInfo] | None = None) -> list[events.Event]:
         """Log in, and receive online users and conversations; nothing is replayed yet."""
-        self.engine.connected(welcome())
+        self.engine.connected(welcome(features=self._features))
         return self.receive(
             frames.OnlineUsers(1, [user(name) for name in online]), frames.Conversations(infos or [])
         )

@@ -144,7 +144,9 @@ class Wire:
                 return
             await self._read()
 
-    async def log_in(self, user: str, *, resume: bool = True, features: Sequence[str] = ()) -> Frame:
+    async def log_in(
+        self, user: str, *, resume: bool = True, features: Sequence[str] = (), **fields: object
+    ) -> Frame:
         """Log a user in, and return the `auth_ack`.
 
         Args:
@@ -152,9 +154,11 @@ class Wire:
             resume: Also send `resume`, and drop all frames up to `resumed`: later ones are live.
                 Without it no message arrives at all.
             features: Optional features of the protocol to enable.
+            **fields: More fields of `auth`.
         """
         self.user = user
-        self.send({"type": "auth", "user": user, "password": PASSWORD, "features": list(features)})
+        auth = {"type": "auth", "user": user, "password": PASSWORD, "features": list(features)}
+        self.send({**auth, **fields})
         ack = await self.receive()
         assert ack["type"] == "auth_ack", ack
         if resume:
@@ -278,13 +282,18 @@ class Wires:
         return wire
 
     async def login(
-        self, daemon: Daemon, *users: str, resume: bool = True, features: Sequence[str] = ()
+        self,
+        daemon: Daemon,
+        *users: str,
+        resume: bool = True,
+        features: Sequence[str] = (),
+        **fields: object,
     ) -> list[Wire]:
         """Connect and log in each user; see `Wire.log_in`."""
         wires = []
         for user in users:
             wire = await self.connect(daemon)
-            await wire.log_in(user, resume=resume, features=features)
+            await wire.log_in(user, resume=resume, features=features, **fields)
             wires.append(wire)
         return wires
 

@@ -26,6 +26,8 @@ class Saved:
     account: str = ""
     positions: tuple[SavedPosition, ...] = ()
     outbox: tuple[Entry, ...] = ()
+    hidden: bool = False
+    """Whether the next login hides you."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +79,13 @@ class Forgotten(Change):
     """A room was left: its position is deleted."""
 
     conversation: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hidden(Change):
+    """You appear offline from now on, or no longer."""
+
+    hidden: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

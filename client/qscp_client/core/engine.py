@@ -9,8 +9,6 @@ were shown, and reported to the server after it was saved.
 
 What a typed line is for is a state of its own, see `chat_state`. Only typed lines open another chat: messages
 of other chats are shown with a mark, or counted.
-
-An engine lives as long as the program, over any number of connections.
 """
 
 import dataclasses
@@ -35,6 +33,7 @@ from qscp_client.core.effects import Clock, Output
 from qscp_client.core.history import History
 from qscp_client.core.memory import Memory
 from qscp_client.core.notices import Notice, NoticeCode
+from qscp_client.core.own_presence import OwnPresence
 from qscp_client.core.requests import PendingRequests
 from qscp_client.core.room_requests import RoomRequests
 from qscp_client.core.rooms import Rooms
@@ -45,7 +44,7 @@ from qscp_client.core.typing_status import TypingStatus
 
 
 class Engine:
-    """The client's state, from the first login to the end.
+    """The client's state, from the first login to the end, over any number of connections.
 
     Args:
         me: Your name.
@@ -55,12 +54,14 @@ class Engine:
         shows_at_once: Whether messages of all conversations are shown when they come, and what failed is
             discarded at the end: for input without a user who decides later.
         sends_typing: Whether typing indicators are sent and wanted.
+        hidden: Whether the login hides you.
 
     Attributes:
         me: Your name.
         roster: Who is online.
         blocks: The users whom you block.
         typing: Typing indicators.
+        presence: Your own presence.
         online: Whether there is a connection.
         waiting: Whether an answer of the server is late.
         next_try: When the next connection is tried, by the clock; None if that is not known.
@@ -76,6 +77,7 @@ class Engine:
         *,
         shows_at_once: bool = False,
         sends_typing: bool = False,
+        hidden: bool = False,
     ) -> None:
         saved = saved or Saved()
         self.me = me
@@ -114,6 +116,8 @@ class Engine:
         self._message_commands = MessageCommands(
             me, out, chat, self._sync, self._sender, self._requests, self.blocks, self._is_online
         )
+        self.typing = TypingStatus(me, out, clock, self.blocks, enabled=sends_typing)
+        self.presence = OwnPresence(out, self._is_online, self._sync.receipts, self.typing, hidden=hidden)
         self._commands = GeneralCommands(
             out,
             chat,
@@ -122,11 +126,11 @@ class Engine:
             self._sender,
             self._history,
             lambda: self.connection,
+            presence=self.presence,
             blocks=BlockCommands(out, chat, self._sync, self._block_requests, self._is_online),
             messages=self._message_commands,
             rooms=RoomCommands(out, chat, self._switcher, self._rooms, self._room_requests, self._is_online),
         )
-        self.typing = TypingStatus(me, out, clock, self.blocks, enabled=sends_typing)
         self._memory = Memory(self._sync.conversations, self.roster, self._rooms, self.blocks, self.typing)
 
     @property
@@ -202,11 +206,6 @@ class Engine:
         return sorted(self._rooms.invitations)
 
     @property
-    def away(self) -> bool:
-        """Whether you are away."""
-        return self._commands.away is not None
-
-    @property
     def names(self) -> list[str]:
         """All users and rooms that are online or have a conversation."""
         known = {each.name for each in self._sync.conversations if each.name and not each.deleted}
@@ -246,8 +245,9 @@ class Engine:
         self.blocks.connected(ack)
         self._rooms.connected()
         self._requests.connected()
+        self._room_requests.connected()
         self._sender.connected()
-        self._commands.connected()
+        self.presence.connected(ack)
         self._switcher.ask_name()
         self.typing.connected(ack)
 
@@ -284,11 +284,7 @@ class Engine:
         self._out.frames.append(frames.ClientBye())
 
     def show_unanswered(self, *, keeps: bool) -> None:
-        """Show at the end each message that was not acknowledged: it might or might not be stored.
-
-        Args:
-            keeps: Whether it is on disk, for the next start.
-        """
+        """Show at the end each message that was not acknowledged, and whether this device `keeps` it."""
         if self.queues_lines:  # kept like all that has no answer
             self.disconnected()
             self._switcher.abandon()
@@ -354,6 +350,8 @@ class Engine:
                 self._block_requests.receive(frame)
             case frames.Whois():
                 self._switcher.receive_whois(frame)
+            case frames.PresenceAck():
+                self.presence.receive(frame)
             case frames.ServerPing():
                 self._out.send(frames.ClientPong())
             case frames.Throttled():
@@ -390,6 +388,7 @@ class Engine:
         if not self._welcomed and self.roster.complete and self._sync.list.complete:
             self._welcomed = True
             self._out.show(events.Welcome(self.me))
+            self.presence.show()
             if self.failures:
                 self._out.show(Notice(NoticeCode.FAILED_BEFORE, count=self.failures))
             self._switcher.show_picker()

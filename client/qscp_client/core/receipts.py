@@ -30,12 +30,22 @@ class Receipts:
         self._clock = clock
         self._moved: dict[str, Conversation] = {}
         self._sent: dict[str, Conversation] = {}
+        self._hidden = False
+        self._withheld: dict[str, Conversation] = {}
 
     def schedule(self, conversation: Conversation) -> None:
         """Report a conversation soon: it was applied further, or read."""
         self._moved[conversation.id] = conversation
         if self.due is None:
             self.due = self._clock.now() + _PAUSE_S
+
+    def hide(self, *, hidden: bool) -> None:
+        """Withhold `received`, which others see as `delivered`, or report what was withheld."""
+        self._hidden = hidden
+        if not hidden:
+            withheld, self._withheld = self._withheld, {}
+            for conversation in withheld.values():
+                self.schedule(conversation)
 
     def confirm_read(self, conversation: Conversation, seq: int) -> None:
         """Apply the server's read position; report ours again if it is further.
@@ -52,6 +62,7 @@ class Receipts:
         """Report nothing of a conversation any more."""
         self._moved.pop(conversation, None)
         self._sent.pop(conversation, None)
+        self._withheld.pop(conversation, None)
 
     def connected(self) -> None:
         """Schedule what the last connection may have lost."""
@@ -82,7 +93,9 @@ class Receipts:
 
     def _send(self, conversation: Conversation) -> None:
         # In a room nobody sees what others have received.
-        if not conversation.is_room and (seq := conversation.cursors.take_received()) is not None:
+        if self._hidden and not conversation.is_room:
+            self._withheld[conversation.id] = conversation
+        elif not conversation.is_room and (seq := conversation.cursors.take_received()) is not None:
             self._out.frames.append(frames.Received(conversation.id, seq))
             self._out.changes.append(Reported(conversation.id, seq))
         if (seq := conversation.cursors.take_read()) is not None:

@@ -105,6 +105,8 @@ class PendingRoomRequest:
     """The one room that is looked for in a list; empty to show all of it."""
     opens: bool = False
     """Whether the room that is looked for is then opened; else its topic is shown."""
+    is_silent: bool = False
+    """Whether the room is only looked at: what it says about you might have changed."""
     wanted: int = 0
     """Entries of a log that are still to be shown."""
     entries: list[frames.LogEntry] = dataclasses.field(default_factory=list)

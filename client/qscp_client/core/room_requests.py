@@ -61,6 +61,12 @@ class RoomRequests:
         else:
             self.ask(PendingRoomRequest(frames.RoomsRequest(), sought=name))
 
+    def connected(self) -> None:
+        """Ask about the open room over a new connection: you can have been muted in it meanwhile."""
+        name = self._rooms.open_room
+        if name is not None:
+            self.ask(PendingRoomRequest(frames.RoomsRequest(), sought=name, is_silent=True))
+
     def receive(
         self, frame: frames.RoomAck | frames.Rooms | frames.RoomMembers | frames.RoomLog | frames.Error
     ) -> None:
@@ -165,7 +171,7 @@ class RoomRequests:
             self._ask_more(pending, page.cursor)
         elif pending.opens:
             self._switcher.room_found()
-        elif room is not None:
+        elif room is not None and not pending.is_silent:
             self._show_topic(room)
 
     def _show_members(self, pending: PendingRoomRequest, page: frames.RoomMembers) -> None:

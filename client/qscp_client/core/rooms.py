@@ -10,6 +10,7 @@ from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.events import RoomLine
+from qscp_client.core.moderation import Announced
 from qscp_client.core.notices import Notice, NoticeCode
 from qscp_client.core.requests import PendingRequests
 from qscp_client.core.sync import Sync
@@ -73,6 +74,13 @@ class Rooms:
         self._roles: defaultdict[str, dict[str, RoomRole]] = defaultdict(dict)
         self._muted: dict[str, int] = {}
         self._removed: set[tuple[str, str]] = set()
+        self._moderated: dict[str, Announced] = {}
+
+    @property
+    def open_room(self) -> str | None:
+        """The room that is open; None if it is the list or the chat with a user."""
+        name = self._chat.partner
+        return name if name is not None and is_room(name) else None
 
     @property
     def lines(self) -> tuple[RoomLine, ...]:
@@ -85,7 +93,8 @@ class Rooms:
         """Number of names that are kept."""
         members = sum(map(len, self._roles.values())) + len(self._roles) + len(self._removed)
         rooms = len(self.known) + len(self.invitations) + len(self._announced) + len(self._muted)
-        return members + rooms
+        moderated = sum(map(len, self._moderated.values())) + len(self._moderated)
+        return members + rooms + moderated
 
     def is_me(self, user: str | None) -> bool:
         """Whether a name is your own."""
@@ -103,11 +112,14 @@ class Rooms:
         self.invitations.clear()
         self._roles.clear()
         self._removed.clear()
+        self._moderated.clear()
 
     def learn(self, rooms: Iterable[frames.Room]) -> None:
         """Apply a page of rooms."""
         for room in rooms:
             self.known[room.name] = room
+            if room.name == self._chat.partner:  # you can have been muted while there was no connection
+                self._show_muted(room, "")
             self._muted[room.name] = room.muted
             if not room.invited or room.archived:
                 self.invitations.pop(room.name, None)
@@ -129,8 +141,8 @@ class Rooms:
 
     def check(self) -> None:
         """Close the room that is open if you are no longer a member of it."""
-        name = self._chat.partner
-        if name is not None and is_room(name) and not self.is_in(name):
+        name = self.open_room
+        if name is not None and not self.is_in(name):
             self._show(Notice(NoticeCode.ROOM_GONE, name=name))
             self._close()
 
@@ -145,6 +157,8 @@ class Rooms:
                 self._invite(frame)
             case frames.MembersChanged():
                 self._count(frame)
+            case frames.Moderated():
+                self._announce(frame)
             case _:
                 return False
         return True
@@ -158,16 +172,16 @@ class Rooms:
             case frames.RoomRequest(action="topic", text=str(topic)):
                 if room is not None:
                     room.topic = topic
-                self._show_topic(request.room, topic)
+                self._show_topic(request.room, topic, None)
             case frames.RoomRequest(action="archive" | "unarchive"):
                 if room is not None:
                     room.archived = request.action == "archive"
-                self._show_archived(request.room, archived=request.action == "archive")
+                self._show_archived(request.room, None, archived=request.action == "archive")
             case frames.RoomRequest(action="set") if room is not None:
                 room.kind = request.kind or room.kind
                 room.history = request.history or room.history
                 room.slow = room.slow if request.seconds is None else request.seconds
-                self._show_settings(room)
+                self._show_settings(room, None)
             case frames.RoomRequest(action="role", user=str(user), role=RoomRole() as role):
                 self._roles[request.room][user] = role
             case frames.RoomRequest(action="remove" | "ban", user=str(user)):
@@ -180,10 +194,16 @@ class Rooms:
         room = frame.room
         is_new = self._sync.enter_room(frame)
         before = self.known.get(room.name)
+        if before is not None and room.muted == before.muted and not room.muted_by:
+            room.muted_by, room.muted_text = before.muted_by, before.muted_text
         self.known[room.name] = room
         self.invitations.pop(room.name, None)
         self._announced.pop(room.name, None)
-        self._show_muted(frame)
+        if room.name == self._chat.joining:  # it says so when it is opened
+            self._muted[room.name] = room.muted
+        else:
+            same = before and (room.muted_by, room.muted_text) == (before.muted_by, before.muted_text)
+            self._show_muted(room, frame.by, is_news=same is False)
         if is_new:
             if self._chat.joining != room.name:
                 self._show(Notice(NoticeCode.ROOM_ADDED, name=room.name))
@@ -193,38 +213,49 @@ class Rooms:
         if room.role is not before.role and room.role is not None:
             by = "" if self.is_me(frame.by) else frame.by
             self._show(Notice(NoticeCode.YOUR_ROLE, name=room.name, role=room.role, by=by))
+        self._show_changes(before, room)
+
+    def _show_changes(self, before: frames.Room, room: frames.Room) -> None:
+        """Show what is different about a room itself, and by whom if that was announced."""
+        actors = self._moderated[room.name].take_actors() if room.name in self._moderated else {}
         doing = {each.action for each in self._requests.room_requests if each.room == room.name}
         if room.archived is not before.archived and not doing & {"archive", "unarchive"}:
-            self._show_archived(room.name, archived=room.archived)
+            action = "archive" if room.archived else "unarchive"
+            self._show_archived(room.name, actors.get(action), archived=room.archived)
         if room.name != self._chat.partner:
             return
         if room.topic != before.topic and "topic" not in doing:
-            self._show_topic(room.name, room.topic)
+            self._show_topic(room.name, room.topic, actors.get("topic"))
         is_same = (room.kind, room.history, room.slow) == (before.kind, before.history, before.slow)
         if not is_same and "set" not in doing:
-            self._show_settings(room)
+            self._show_settings(room, actors.get("set"))
 
-    def _show_muted(self, frame: frames.RoomChanged) -> None:
-        room, now = frame.room, self._clock.wall_ms()
-        before = self._muted.get(room.name, 0)
+    def _show_muted(self, room: frames.Room, by: str, *, is_news: bool = False) -> None:
+        """Show that you were muted, or can write again, if that is news: with another end, or as said."""
+        now, before = self._clock.wall_ms(), self._muted.get(room.name, 0)
         self._muted[room.name] = room.muted
-        if room.muted == before or room.name == self._chat.joining:  # it says so when it is opened
+        if room.muted == before and not is_news:
             return
         if room.muted > now:
+            by = room.muted_by or by
             # Yourself: you joined on another device, and were muted before.
-            by = "" if self.is_me(frame.by) else frame.by
-            self._show(Notice(NoticeCode.MUTED, name=room.name, by=by, until_ms=room.muted))
+            by = "" if self.is_me(by) else by
+            text = room.muted_text
+            self._show(Notice(NoticeCode.MUTED, name=room.name, by=by, until_ms=room.muted, text=text))
         elif before > now:
-            self._show(Notice(NoticeCode.UNMUTED, name=room.name, by=frame.by))
+            self._show(Notice(NoticeCode.UNMUTED, name=room.name, by=by))
 
-    def _show_topic(self, name: str, topic: str) -> None:
-        self._show(Notice(NoticeCode.TOPIC_CHANGED, name=name, text=topic))
+    def _show_topic(self, name: str, topic: str, by: str | None) -> None:
+        notice = Notice(NoticeCode.TOPIC_CHANGED, name=name, text=topic, by=by or "", is_operator=by == "")
+        self._show(notice)
 
-    def _show_archived(self, name: str, *, archived: bool) -> None:
-        self._show(Notice(NoticeCode.ARCHIVED if archived else NoticeCode.UNARCHIVED, name=name))
+    def _show_archived(self, name: str, by: str | None, *, archived: bool) -> None:
+        code = NoticeCode.ARCHIVED if archived else NoticeCode.UNARCHIVED
+        self._show(Notice(code, name=name, by=by or "", is_operator=by == ""))
 
-    def _show_settings(self, room: frames.Room) -> None:
-        self._show(Notice(NoticeCode.SETTINGS, name=room.name, room=room))
+    def _show_settings(self, room: frames.Room, by: str | None) -> None:
+        notice = Notice(NoticeCode.SETTINGS, name=room.name, room=room, by=by or "", is_operator=by == "")
+        self._show(notice)
 
     def _leave(self, frame: frames.RoomLeft) -> None:
         was_invited = self.invitations.pop(frame.name, None) is not None
@@ -257,6 +288,16 @@ class Rooms:
 
     # --- others
 
+    def _announce(self, frame: frames.Moderated) -> None:
+        """Show what was done to other members; what was done to the room shows in its next state."""
+        if frame.conversation not in self._sync.conversations:
+            return
+        name = self._sync.conversations.get(frame.conversation).name
+        announced = self._moderated[name] = Announced(frame, self._me)
+        if name == self._chat.partner:
+            for notice in announced.notices(name):
+                self._show(notice)
+
     def _count(self, frame: frames.MembersChanged) -> None:
         if frame.conversation not in self._sync.conversations:
             return
@@ -273,8 +314,17 @@ class Rooms:
         doing = {
             each.user for each in self._requests.room_requests if each.room == name and each.action == "role"
         }
-        others = [each for each in others if each.user not in doing]
-        gone = [each for each in gone if not self._did_remove(name, each.user)]
+        announced = self._moderated.get(name)
+        others = [
+            each
+            for each in others
+            if each.user not in doing and not (announced and announced.covers(each.user, each.role))
+        ]
+        gone = [
+            each
+            for each in gone
+            if not self._did_remove(name, each.user) and not (announced and announced.covers(each.user, None))
+        ]
         self._removed -= {(name, each.user) for each in changed if each.role is not None}
         if name != self._chat.partner:
             return

@@ -28,11 +28,15 @@ class TypingStatus:
         clock: The time.
         blocks: Names of the users whom you block.
         enabled: Whether indicators are sent and wanted.
+
+    Attributes:
+        hidden: Whether you appear offline, and send none.
     """
 
     def __init__(
         self, me: str, out: Output, clock: Clock, blocks: Container[str] = (), *, enabled: bool
     ) -> None:
+        self.hidden = False
         self._me = me
         self._blocks = blocks
         self._out = out
@@ -73,7 +77,7 @@ class TypingStatus:
         """
         bare = text.strip()
         is_message = bool(bare) and (not bare.startswith("/") or bare.startswith(("//", "/me ")))
-        self._typing_to = to if self._on and is_message else None
+        self._typing_to = to if self._on and is_message and not self.hidden else None
 
     def receive(self, frame: frames.ServerFrame) -> None:
         """Apply an indicator, or a message, which ends one."""
@@ -116,6 +120,8 @@ class TypingStatus:
     def tick(self) -> None:
         """Send the indicator that is due, and let old ones expire."""
         now = self._clock.now()
+        if self.hidden:
+            self._typing_to = None
         if self._typing_to is not None and now >= self._sent_at + _PAUSE_S:
             self._sent_at = now
             self._out.frames.append(frames.SetTyping(self._typing_to))

@@ -75,9 +75,11 @@ class Login:
         user: The account; None asks for it.
         open_devices: Opens the devices of an account on this computer.
         features: Optional parts of the protocol that the user wants.
+        hidden: Whether the login hides the user, also if no device has remembered that.
 
     Attributes:
         devices: The devices of the account; None until its name is known.
+        hidden: Whether the login hides the user.
     """
 
     def __init__(
@@ -87,8 +89,11 @@ class Login:
         user: str | None,
         open_devices: Callable[[str], Devices],
         features: Sequence[str] = (),
+        *,
+        hidden: bool = False,
     ) -> None:
         self.devices: Devices | None = None
+        self.hidden = hidden
         self._server = server
         self._prompts = prompts
         self._user = user
@@ -119,8 +124,11 @@ class Login:
             raise
         return self._link, welcome
 
-    async def again(self) -> tuple[Link, frames.AuthAck]:
+    async def again(self, presence: frames.SetPresence) -> tuple[Link, frames.AuthAck]:
         """Log in over a new connection with the name and password that `run` has used.
+
+        Args:
+            presence: What others are to see from the first moment on.
 
         Returns:
             As `run`.
@@ -132,6 +140,7 @@ class Login:
         if self._auth is None:
             raise RuntimeError("`run` has to succeed first")
         self._link = None
+        self._auth.status, self._auth.text = presence.status, presence.text
         try:
             answer = await self._exchange(self._auth, lambda _: None)  # the status line says enough
             link = await self._connected()
@@ -155,6 +164,7 @@ class Login:
     async def _ask(self) -> frames.AuthAck:
         user = self._user or await self._prompts.ask_user()
         self.devices = self._open_devices(user)
+        self.hidden |= self.devices.hidden
         tries_left = self._prompts.password_tries
         while True:
             answer = await self._try(user, await self._prompts.ask_password())
@@ -176,6 +186,7 @@ class Login:
             device=self.devices.device_id if self.devices else "",
             client=f"qscp-client {__version__}",
             features=self._features,
+            status="offline" if self.hidden else "online",
         )
         tries_left = _BUSY_TRIES
         while True:

@@ -21,6 +21,7 @@ from qscp_client.core.changes import (
     Change,
     Failed,
     Forgotten,
+    Hidden,
     Moved,
     Removed,
     Renewed,
@@ -32,10 +33,12 @@ from qscp_client.core.outbox import Entry, EntryKind
 from qscp_client.errors import StateError
 from qscp_client.state.filelock import FileLock
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _SCHEMA: Final = """
 BEGIN;
-CREATE TABLE device (id TEXT NOT NULL, epoch TEXT NOT NULL, account TEXT NOT NULL) STRICT;
+CREATE TABLE device (
+    id TEXT NOT NULL, epoch TEXT NOT NULL, account TEXT NOT NULL, hidden INTEGER NOT NULL DEFAULT 0
+) STRICT;
 CREATE TABLE position (
     conversation TEXT PRIMARY KEY, name TEXT NOT NULL,
     seq INTEGER NOT NULL, reported INTEGER NOT NULL DEFAULT 0
@@ -47,7 +50,7 @@ CREATE TABLE outbox (
     kind TEXT NOT NULL DEFAULT 'chat', target INTEGER NOT NULL DEFAULT 0,
     conversation TEXT NOT NULL DEFAULT ''
 ) STRICT;
-INSERT INTO device VALUES ('{id}', '', '');
+INSERT INTO device VALUES ('{id}', '', '', 0);
 PRAGMA user_version = {version};
 COMMIT;
 """
@@ -60,6 +63,10 @@ ALTER TABLE outbox ADD COLUMN target INTEGER NOT NULL DEFAULT 0;
     # From 2, whose messages had no conversation.
     """
 ALTER TABLE outbox ADD COLUMN conversation TEXT NOT NULL DEFAULT '';
+""",
+    # From 3, which did not remember that the user appears offline.
+    """
+ALTER TABLE device ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
 """,
 )
 """Migrations from each version to the next."""
@@ -84,8 +91,9 @@ class Device:
         self._database = database
         self._lock = lock
         self.id: str
-        self.id, epoch, account = database.execute("SELECT id, epoch, account FROM device").fetchone()
-        self.saved = Saved(epoch, account, tuple(self._positions()), tuple(self.entries()))
+        row = database.execute("SELECT id, epoch, account, hidden FROM device").fetchone()
+        self.id, epoch, account, hidden = row
+        self.saved = Saved(epoch, account, tuple(self._positions()), tuple(self.entries()), bool(hidden))
 
     def __enter__(self) -> Self:
         return self
@@ -163,6 +171,8 @@ class Device:
                 execute("UPDATE position SET reported = ? WHERE conversation = ?", (seq, conversation))
             case Forgotten(conversation):
                 execute("DELETE FROM position WHERE conversation = ?", (conversation,))
+            case Hidden(hidden):
+                execute("UPDATE device SET hidden = ?", (int(hidden),))
             case Renewed(epoch, account):
                 execute("UPDATE device SET epoch = ?, account = ?", (epoch, account))
                 execute("DELETE FROM position")
@@ -204,6 +214,11 @@ class Devices:
             self.device_id = ""
         else:
             self.device_id = self._device.id if self._device else make_device_id()
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the user was hidden on this process's device when it ended."""
+        return self._device is not None and self._device.saved.hidden
 
     def acquire(self) -> Device:
         """Return this process's device, created if all others were locked; the caller closes it.
@@ -290,9 +305,7 @@ class Devices:
                     entries = [dataclasses.replace(entry, conversation="") for entry in entries]
                 device.save([Added(entry) for entry in entries])
                 other.save([Removed(entry.id) for entry in entries])
-        device.saved = Saved(
-            device.saved.epoch, device.saved.account, device.saved.positions, tuple(device.entries())
-        )
+        device.saved = dataclasses.replace(device.saved, outbox=tuple(device.entries()))
 
     def _path(self, number: int) -> Path:
         return self._directory / f"device-{number}.db"

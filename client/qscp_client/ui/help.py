@@ -11,7 +11,8 @@ HELP: Final = {
     "back": "close this chat and return to the list",
     "quit": "quit",
     "away": "show yourself as away",
-    "here": "end /away",
+    "hide": "appear offline to others; what you send is seen",
+    "here": "end /away or /hide",
     "search": "find messages that contain all the words",
     "status": "show the delivery state of your recent messages",
     "retry": "send failed messages again: of this chat, or all",
@@ -60,7 +61,7 @@ _GROUPS: Final = {
     Group.GENERAL: "Anywhere",
     Group.CHAT: "In a chat",
     Group.ROOM: "Rooms",
-    Group.MODERATION: "Moderation",
+    Group.MODERATION: "Moderation (all members can see WHY)",
 }
 
 _LINE: Final = (

@@ -1,5 +1,6 @@
 """Notices and problems as sentences: one function for each code."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -53,6 +54,20 @@ def _by(notice: Notice, done: str, passive: str) -> str:
     return f"{f'{notice.by} {done}' if notice.by else passive}{end}{why}."
 
 
+def _did(notice: Notice, done: str, passive: str) -> str:
+    """Return who did something to another member or to the room, for how long, and why."""
+    return _by(
+        dataclasses.replace(notice, by="The operator") if notice.is_operator else notice, done, passive
+    )
+
+
+def _topic(notice: Notice) -> str:
+    if not notice.text:
+        return _did(notice, f"removed the topic of {notice.name}", f"The topic of {notice.name} was removed")
+    who = "The operator" if notice.is_operator else notice.by
+    return f"{f'{who} set a new topic of' if who else 'New topic of'} {notice.name}: {notice.text}"
+
+
 def _until(notice: Notice) -> str:
     end = describe_end(notice.until_ms)
     return f" {end}" if end else ""
@@ -94,9 +109,11 @@ def _missing_hidden(notice: Notice) -> str:
 
 
 def _settings(notice: Notice) -> str:
-    return (
-        f"{notice.name}: {describe_settings(notice.room)}." if notice.room else f"{notice.name} was changed."
-    )
+    who = "The operator" if notice.is_operator else notice.by
+    done = f"{who} changed {notice.name}" if who else f"{notice.name} was changed"
+    if notice.room is None:
+        return f"{done}."
+    return f"{done if who else notice.name}: {describe_settings(notice.room)}."
 
 
 def _unknown_command(problem: Problem) -> str:
@@ -144,6 +161,17 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.SERVER_ERROR: lambda n: explain_error(n.error, n.text),
     NoticeCode.AWAY: lambda n: f"You are away{f': {n.text}' if n.text else ''}. /here ends that.",
     NoticeCode.NO_LONGER_AWAY: lambda _: "Welcome back; you are no longer away.",
+    NoticeCode.HIDDEN: lambda _: (
+        "You appear offline to others, also at the next start. Messages reach you, but their senders see "
+        "✓✓ delivered only after /here."
+    ),
+    NoticeCode.NO_LONGER_HIDDEN: lambda _: "You no longer appear offline.",
+    NoticeCode.HIDDEN_LATE: lambda _: (
+        "This server is too old to hide a login: others saw you online for a moment."
+    ),
+    NoticeCode.HIDDEN_ELSEWHERE: lambda _: (
+        "You appear offline: another of your devices hides you. /here on that device ends it."
+    ),
     NoticeCode.FAILED_BEFORE: lambda n: (
         f"{count_messages(n.count, 'failed')} from before. "
         "/status shows them, /retry all sends them again, /drop all discards them."
@@ -217,13 +245,30 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.MUTED: lambda n: _by(n, f"muted you in {n.name}", f"You are muted in {n.name}"),
     NoticeCode.UNMUTED: lambda n: _by(n, f"unmuted you in {n.name}", f"You are no longer muted in {n.name}"),
     NoticeCode.TOPIC: lambda n: f"Topic of {n.name}: {n.text}" if n.text else f"{n.name} has no topic.",
-    NoticeCode.TOPIC_CHANGED: lambda n: (
-        f"New topic of {n.name}: {n.text}" if n.text else f"The topic of {n.name} was removed."
+    NoticeCode.TOPIC_CHANGED: _topic,
+    NoticeCode.ARCHIVED: lambda n: _did(
+        n, f"archived {n.name} (read-only)", f"{n.name} is now archived (read-only)"
     ),
-    NoticeCode.ARCHIVED: lambda n: f"{n.name} is now archived (read-only).",
-    NoticeCode.UNARCHIVED: lambda n: f"{n.name} is active again.",
+    NoticeCode.UNARCHIVED: lambda n: _did(n, f"made {n.name} active again", f"{n.name} is active again"),
     NoticeCode.SETTINGS: _settings,
-    NoticeCode.MEMBER_ROLE: lambda n: f"{n.user} is now {with_article(n.role)}.",
+    NoticeCode.MEMBER_ROLE: lambda n: _did(
+        n, f"made {n.user} {with_article(n.role)}", f"{n.user} is now {with_article(n.role)}"
+    ),
+    NoticeCode.MEMBER_REMOVED: lambda n: _did(
+        n, f"removed {n.user} from {n.name}", f"{n.user} was removed from {n.name}"
+    ),
+    NoticeCode.MEMBER_BANNED: lambda n: _did(
+        n, f"banned {n.user} from {n.name}", f"{n.user} was banned from {n.name}"
+    ),
+    NoticeCode.MEMBER_UNBANNED: lambda n: _did(
+        n, f"unbanned {n.user} from {n.name}", f"{n.user} is no longer banned from {n.name}"
+    ),
+    NoticeCode.MEMBER_MUTED: lambda n: _did(
+        n, f"muted {n.user} in {n.name}", f"{n.user} is muted in {n.name}"
+    ),
+    NoticeCode.MEMBER_UNMUTED: lambda n: _did(
+        n, f"unmuted {n.user} in {n.name}", f"{n.user} is no longer muted in {n.name}"
+    ),
     NoticeCode.DID_INVITE: lambda n: f"{n.user} was invited to {n.name}.",
     NoticeCode.DID_REMOVE: lambda n: f"You removed {n.user} from {n.name}.",
     NoticeCode.DID_BAN: lambda n: f"You banned {n.user} from {n.name}{_until(n)}.",

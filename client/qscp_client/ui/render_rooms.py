@@ -85,7 +85,9 @@ def _who_writes(room: Room | None, now_ms: int) -> str:
     if room is not None and room.kind is RoomKind.ANNOUNCEMENT and room.role is RoomRole.MEMBER:
         return "Only owners and moderators can write here"
     if room is not None and room.muted > now_ms:
-        return f"You are muted {describe_end(room.muted)}".rstrip()
+        muted = f"{clean(room.muted_by)} muted you" if room.muted_by else "You are muted"
+        why = f": {clean(room.muted_text).rstrip('.')}" if room.muted_text else ""
+        return f"{muted} {describe_end(room.muted)}".rstrip() + why
     return "Everything you type is sent"
 
 

@@ -67,6 +67,9 @@ _UNREAD: Final = 3
 _ROOMS_ROWS: Final = 3
 """Rows of the list of rooms, and of that of invitations, at most."""
 
+_PRESENCE: Final = {"online": "", "away": " (away)", "offline": " (hidden)"}
+"""Your status -> what follows your name."""
+
 
 class TerminalFrontEnd:
     """Lines from the keyboard, lines to the screen.
@@ -298,7 +301,7 @@ def _is_news(event: Event, *, has_status: bool) -> bool:
 
 def _status(engine: Engine) -> str:
     """Return the line at the bottom of the screen."""
-    parts = [f"{engine.me} (away)" if engine.away else engine.me]
+    parts = [engine.me + _PRESENCE[engine.presence.status]]
     if engine.connection.state is not ConnectionState.ONLINE:
         parts.append(describe_connection(engine.connection))
     if engine.partner is not None:

@@ -152,6 +152,10 @@ class SqliteReads:
         """See `StoreReader.memberships`."""
         return self._room_reader.memberships(conversation)
 
+    def last_mute(self, conversation: int, account: int) -> LogRow | None:
+        """See `StoreReader.last_mute`."""
+        return self._room_reader.last_mute(conversation, account)
+
     def room_log(self, conversation: int, before: int | None = None, limit: int = ALL) -> Sequence[LogRow]:
         """See `StoreReader.room_log`."""
         return self._room_reader.log(conversation, before, limit)

@@ -38,6 +38,10 @@ _ROOM: Final = """
 _MEMBERSHIP: Final = "role, since, invited_by, muted_until_ms, banned_until_ms, declined_until_ms"
 
 
+_MUTES_SOUGHT: Final = 10_000
+"""Newest entries of a log among which a mute is sought: some 5 ms. An older one has no reason shown."""
+
+
 class RoomReader:
     """Reads rooms, memberships and the moderation log."""
 
@@ -120,6 +124,15 @@ class RoomReader:
         sql = """SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
                  WHERE conversation = ? AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?"""
         return [LogRow(*row) for row in self._db.read(sql, conversation, before, before, limit)]
+
+    def last_mute(self, conversation: int, account: int) -> LogRow | None:
+        """See `StoreReader.last_mute`."""
+        sql = """SELECT * FROM (
+                   SELECT id, time_ms, actor, action, target, seq, until_ms, text FROM room_log
+                   WHERE conversation = ? ORDER BY id DESC LIMIT ?
+                 ) WHERE action = 'mute' AND target = ? ORDER BY id DESC LIMIT 1"""
+        rows = self._db.read(sql, conversation, _MUTES_SOUGHT, account)
+        return LogRow(*rows[0]) if rows else None
 
 
 class ModerationLog:

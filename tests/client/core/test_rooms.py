@@ -272,3 +272,149 @@ def test_hostile_names_and_topics_are_harmless() -> None:
     )
     lines = shown_texts(shown)
     assert not any(character in line for line in lines for character in "\x1b\n\x07")
+
+
+def moderated(*actions: frames.ModerationAction) -> frames.Moderated:
+    """Return an announcement of what was done in #dev."""
+    return frames.Moderated("c-#dev", list(actions))
+
+
+acted = frames.ModerationAction
+
+
+def test_moderation_shows_who_and_why() -> None:
+    """In the open room each action on a member is one line, with actor, end and reason."""
+    harness = in_room()
+    harness.receive(room_changed(room(members=7)))
+    until = WALL_MS + 60_000
+    shown = harness.receive(
+        moderated(
+            acted("bob", "remove", "dave", text="spam"),
+            acted("bob", "ban", "erin", until, "more spam."),
+            acted("", "ban", "frank"),
+            acted("bob", "unban", "grace"),
+            acted("carol", "mute", "dan", until, "chatting too much"),
+            acted("carol", "unmute", "dan"),
+            acted("bob", "role", "carol", text="moderator"),
+            acted("judy", "role", "judy", text="member"),
+        ),
+        frames.MembersChanged(
+            "c-#dev",
+            4,
+            [
+                frames.MemberChange("dave"),
+                frames.MemberChange("erin"),
+                frames.MemberChange("frank"),
+                frames.MemberChange("carol", RoomRole.MODERATOR),
+                frames.MemberChange("heidi", RoomRole.MEMBER),
+                frames.MemberChange("ivan"),
+            ],
+        ),
+    )
+    assert shown_texts(shown) == [
+        "bob removed dave from #dev: spam.",
+        f"bob banned erin from #dev {describe_end(until)}: more spam.",
+        "The operator banned frank from #dev.",
+        "bob unbanned grace from #dev.",
+        f"carol muted dan in #dev {describe_end(until)}: chatting too much.",
+        "carol unmuted dan in #dev.",
+        "bob made carol a moderator.",
+        "judy is now a member.",
+        "heidi joined, ivan left; 4 members in #dev now.",
+    ]
+
+
+def test_moderation_of_a_room_shows_who() -> None:
+    """A new topic, setting or state names the user who made it, once."""
+    harness = in_room()
+    changed = room(topic="news")
+    changed.slow, changed.archived = 30, True
+    actions = [acted("bob", "topic", text="news"), acted("carol", "set"), acted("", "archive")]
+    shown = harness.receive(moderated(*actions), room_changed(changed))
+    assert shown_texts(shown) == [
+        "The operator archived #dev (read-only).",
+        "bob set a new topic of #dev: news",
+        "carol changed #dev: open; new members see all messages; slow mode 30 s.",
+    ]
+    # Without an announcement nobody is named, and never who made an earlier change.
+    assert shown_texts(harness.receive(room_changed(room()))) == [
+        "#dev is active again.",
+        "The topic of #dev was removed.",
+        "#dev: open; new members see all messages.",
+    ]
+
+
+def test_what_you_did_or_suffered_is_not_announced_twice() -> None:
+    """Announced actions by you, on you, in another room or of an unknown kind show nothing."""
+    harness = in_room()
+    actions = [
+        acted("alice", "mute", "bob", text="loud"),
+        acted("bob", "mute", "alice", text="loud"),
+        acted("bob", "paint", "dave"),
+        acted("bob", "role", "dave", text="emperor"),
+    ]
+    assert harness.receive(moderated(*actions)) == []
+    assert harness.receive(frames.Moderated("c-#ops", [acted("bob", "remove", "dave")])) == []
+    harness.enter("back")
+    assert harness.receive(moderated(acted("bob", "remove", "dave"))) == []
+
+
+def test_a_blocked_moderator_is_shown() -> None:
+    """What a user does whom you block is shown, and what is done to you by them."""
+    harness = in_room()
+    harness.receive(frames.Blocks([frames.BlockedUser("bob", "a2")]))
+    assert shown_texts(harness.receive(moderated(acted("bob", "remove", "dave", text="spam")))) == [
+        "bob removed dave from #dev: spam."
+    ]
+    muted = muted_room(text="loud")
+    assert shown_texts(harness.receive(room_changed(muted, by="bob"))) == ["bob muted you in #dev: loud."]
+
+
+def muted_room(until: int = 2**53 - 1, by: str = "bob", text: str = "") -> frames.Room:
+    """Return #dev, in which you are muted."""
+    muted = room()
+    muted.muted, muted.muted_by, muted.muted_text = until, by, text
+    return muted
+
+
+def test_the_reason_of_a_mute_is_shown_and_kept() -> None:
+    """A mute is shown with its reason, a new reason too, and both whenever the room is opened."""
+    harness = in_room()
+    shown = harness.receive(room_changed(muted_room(text="loud"), by="bob"))
+    assert shown_texts(shown) == ["bob muted you in #dev: loud."]
+    shown = harness.receive(room_changed(muted_room(by="carol", text="very loud"), by="carol"))
+    assert shown_texts(shown) == ["carol muted you in #dev: very loud."]
+    state = muted_room(by="")  # of a change that concerns all members
+    assert harness.receive(room_changed(state)) == []
+    harness.enter("back")
+    [first, *_] = shown_texts(harness.enter("#dev"))
+    assert "(2 members). carol muted you: very loud. back returns" in first
+
+
+def test_a_mute_during_an_absence_is_shown_when_the_room_is_open_again() -> None:
+    """After a reconnect the open room is asked about, and shows that you were muted or may write again."""
+    harness = in_room()
+    harness.engine.disconnected()
+    harness.connect("bob", infos=[info("#dev", 0)])
+    assert frames.RoomsRequest() in harness.frames()
+    until = WALL_MS + 60_000
+    shown = harness.receive(frames.Rooms([muted_room(until, text="loud")]))
+    assert shown_texts(shown) == [f"bob muted you in #dev {describe_end(until)}: loud."]
+    harness.engine.disconnected()
+    harness.connect("bob", infos=[info("#dev", 0)])
+    assert harness.receive(frames.Rooms([muted_room(until, text="loud")])) == []
+    harness.engine.disconnected()
+    harness.connect("bob", infos=[info("#dev", 0)])
+    assert shown_texts(harness.receive(frames.Rooms([room()]))) == ["You are no longer muted in #dev."]
+
+
+def test_hostile_reasons_are_harmless() -> None:
+    """Names and reasons of a server without manners are shown in one line, without control characters."""
+    harness = in_room()
+    evil = "a\x1b[2J\n12:00 bob: b\u202e"
+    shown = harness.receive(
+        moderated(acted(evil, "mute", evil, text=evil)), room_changed(muted_room(by=evil, text=evil))
+    )
+    texts = shown_texts(shown)
+    assert len(texts) == 2
+    assert not any(character in text for text in texts for character in "\x1b\n\u202e")

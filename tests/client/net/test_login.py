@@ -179,7 +179,7 @@ async def test_too_many_sessions_end_the_first_login_but_no_reconnect(
     await link.close()
     server.refuses = [full]
     with pytest.raises(UnreachableError, match="The limit is 20"):
-        await login.again()
+        await login.again(frames.SetPresence("online"))
 
 
 async def test_a_long_wait_is_left_to_the_user(server: ScriptedServer, log_in: LogIn) -> None:

@@ -1,5 +1,6 @@
 """Saved state of a device, whatever happens to the process."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -15,6 +16,7 @@ from qscp_client.core.changes import (
     Added,
     Failed,
     Forgotten,
+    Hidden,
     Moved,
     Removed,
     Renewed,
@@ -37,6 +39,13 @@ def acquire(directory: Path, device_id: str = "d" * 32) -> Device:
     return Devices(directory, lambda: device_id).acquire()
 
 
+def is_hidden(directory: Path) -> bool:
+    """Return whether the next login hides the user."""
+    devices = Devices(directory, lambda: "another")
+    with contextlib.closing(devices):
+        return devices.hidden
+
+
 def test_all_state_is_saved(tmp_path: Path) -> None:
     """Epoch, positions, outbox and device id are saved; the outbox keeps its order."""
     with acquire(tmp_path / "new") as device:
@@ -52,6 +61,7 @@ def test_all_state_is_saved(tmp_path: Path) -> None:
                 Moved("c2", "carol", 9),
                 Moved("c2", "carol", 2),
                 Reported("c1", 6),
+                Hidden(hidden=True),
             ]
         )
     with acquire(tmp_path / "new", "another") as device:
@@ -61,10 +71,15 @@ def test_all_state_is_saved(tmp_path: Path) -> None:
             "a1",
             (SavedPosition("c1", "bob", 6, 6), SavedPosition("c2", "carol", 2)),
             (entry(2), entry(3, "Too old.")),
+            hidden=True,
         )
         device.save([Renewed("e2", "a1")])
+    assert is_hidden(tmp_path / "new")
+    assert not is_hidden(tmp_path / "other")
     with acquire(tmp_path / "new") as device:
-        assert device.saved == Saved("e2", "a1", (), (entry(2), entry(3, "Too old.")))
+        assert device.saved == Saved("e2", "a1", (), (entry(2), entry(3, "Too old.")), hidden=True)
+        device.save([Hidden(hidden=False)])
+    assert not is_hidden(tmp_path / "new")
 
 
 def test_amendments_are_saved(tmp_path: Path) -> None:
@@ -107,7 +122,16 @@ PRAGMA user_version = 2;
 """What made the second version of it."""
 
 
-@pytest.mark.parametrize("schema", [_SCHEMA_1, _SCHEMA_1 + _TO_2], ids=["1", "2"])
+_TO_3 = """
+ALTER TABLE outbox ADD COLUMN conversation TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 3;
+"""
+"""What made the third version of that."""
+
+
+@pytest.mark.parametrize(
+    "schema", [_SCHEMA_1, _SCHEMA_1 + _TO_2, _SCHEMA_1 + _TO_2 + _TO_3], ids=["1", "2", "3"]
+)
 def test_a_file_of_an_earlier_version_is_upgraded(tmp_path: Path, schema: str) -> None:
     """A file of an earlier version is upgraded with its positions and outbox."""
     database = sqlite3.connect(tmp_path / "device-1.db")

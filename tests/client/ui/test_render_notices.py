@@ -25,6 +25,7 @@ def fields(text: str) -> dict[str, object]:
         "name": "#dev",
         "user": "carol",
         "by": "alice",
+        "is_operator": False,
         "text": text,
         "error": ErrorCode.BAD_TEXT,
         "command": "edit",

@@ -49,13 +49,26 @@ class RoomHarness:
     ) -> None:
         """Apply a change as the store would publish it."""
         self.row = self.row._replace(**row)  # type: ignore[arg-type]  # fields of a row
-        change = RoomChange(action=action, room="#dev", actor=actor, text=text)
+        target = None if action in ("join", "leave") else next(iter(memberships), None)
+        role = memberships[target].role if target is not None else None
+        change = RoomChange(action=action, room="#dev", actor=actor, target=target, text=text, role=role)
         self.rooms.apply(RoomChanged(self.row, memberships, change))
 
     def take(self, link: FakeLink) -> list[frames.ServerFrame]:
+        """Take the states of rooms that were sent so far, and drop the moderation actions."""
+        return [frame for frame in self.take_all(link) if not isinstance(frame, frames.Moderated)]
+
+    def take_all(self, link: FakeLink) -> list[frames.ServerFrame]:
         """Take the frames about rooms that were sent so far."""
         self.router.flush()
-        kinds = (frames.RoomChanged, frames.RoomLeft, frames.Invited, frames.MembersChanged, frames.Typing)
+        kinds = (
+            frames.RoomChanged,
+            frames.RoomLeft,
+            frames.Invited,
+            frames.MembersChanged,
+            frames.Moderated,
+            frames.Typing,
+        )
         return [frame for frame in link.take() if isinstance(frame, kinds)]
 
     def close(self) -> None:
@@ -64,7 +77,14 @@ class RoomHarness:
 
 
 def room_changed(
-    role: RoomRole, *, last_seq: int = 40, first_seq: int = 1, by: str = "", muted: int = 0, **row: object
+    role: RoomRole,
+    *,
+    last_seq: int = 40,
+    first_seq: int = 1,
+    by: str = "",
+    muted: int = 0,
+    reason: tuple[str, str] = ("", ""),
+    **row: object,
 ) -> frames.RoomChanged:
     """Return the `room` frame of a member."""
     now = ROW._replace(**row)  # type: ignore[arg-type]  # fields of a row
@@ -79,6 +99,8 @@ def room_changed(
         archived=now.state is RoomState.ARCHIVED,
         role=role,
         muted=muted,
+        muted_by=reason[0],
+        muted_text=reason[1],
     )
     return frames.RoomChanged(room, first_seq, last_seq, by)
 
@@ -195,12 +217,135 @@ def test_a_role_and_a_mute_are_sent_at_once() -> None:
         _, bob = harness.login("bob")
         harness.apply("role", {BOB: Membership(RoomRole.MODERATOR)})
         assert harness.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice")]
-        harness.apply("mute", {BOB: Membership(RoomRole.MODERATOR, muted_until_ms=9)})
-        assert harness.take(bob) == [room_changed(RoomRole.MODERATOR, by="alice", muted=9)]
+        harness.apply("mute", {BOB: Membership(RoomRole.MODERATOR, muted_until_ms=9)}, text="loud")
+        muted = room_changed(RoomRole.MODERATOR, by="alice", muted=9, reason=("alice", "loud"))
+        assert harness.take(bob) == [muted]
+        harness.apply("mute", {BOB: Membership(RoomRole.MODERATOR, muted_until_ms=9)}, CAROL, "very loud")
+        muted = room_changed(RoomRole.MODERATOR, by="carol", muted=9, reason=("carol", "very loud"))
+        assert harness.take(bob) == [muted]
         harness.apply("unmute", {BOB: Membership(RoomRole.MODERATOR)}, None)
         assert harness.take(bob) == [room_changed(RoomRole.MODERATOR)]
         await asyncio.sleep(0.01)
         assert harness.take(bob) == [members(2, ("bob", RoomRole.MODERATOR))]
+        harness.close()
+
+    in_virtual_time(test())
+
+
+def acted(
+    by: str, action: str, user: str = "", text: str = "", until: int | None = None
+) -> frames.ModerationAction:
+    """Return an action as all members see it."""
+    return frames.ModerationAction(by, action, user, until, text)
+
+
+def test_all_members_see_who_did_what_and_why() -> None:
+    """All members get each action with its actor and reason once a second, before what follows from it."""
+
+    async def test() -> None:
+        harness = RoomHarness()
+        _, alice = harness.login("alice")
+        _, bob = harness.login("bob")
+        _, carol = harness.login("carol")
+        harness.apply("mute", {BOB: Membership(RoomRole.MEMBER, muted_until_ms=9)}, text="loud")
+        harness.apply("unmute", {BOB: MEMBER}, None)
+        harness.apply("mute", {BOB: Membership(RoomRole.MEMBER, muted_until_ms=FOREVER_MS)}, text="louder")
+        harness.apply("role", {BOB: Membership(RoomRole.MODERATOR, muted_until_ms=FOREVER_MS)})
+        harness.apply("ban", {CAROL: Membership(banned_until_ms=7)}, BOB, "spam")
+        harness.apply("unban", {CAROL: NO_MEMBERSHIP})
+        harness.apply("topic", {}, text="new", topic="new")
+        harness.apply("archive", {}, None, state=RoomState.ARCHIVED)
+        await asyncio.sleep(0.01)
+        expected = frames.Moderated(
+            "c7",
+            [
+                acted("alice", "mute", "bob", "loud", 9),
+                acted("", "unmute", "bob"),
+                acted("alice", "mute", "bob", "louder"),
+                acted("alice", "role", "bob", "moderator"),
+                acted("bob", "ban", "carol", "spam", 7),
+                acted("alice", "unban", "carol"),
+                acted("alice", "topic", text="new"),
+                acted("", "archive"),
+            ],
+        )
+        seen = harness.take_all(alice)
+        assert seen[0] == expected
+        assert [type(each) for each in seen[1:]] == [frames.RoomChanged, frames.MembersChanged]
+        assert expected in harness.take_all(bob)
+        assert harness.take_all(carol) == []
+        harness.apply("remove", {BOB: NO_MEMBERSHIP}, text="bye")
+        await asyncio.sleep(1)
+        assert harness.take_all(alice) == [
+            frames.Moderated("c7", [acted("alice", "remove", "bob", "bye")]),
+            members(2, ("bob", None)),
+        ]
+        assert [type(each) for each in harness.take_all(bob)] == [frames.RoomLeft]
+        harness.close()
+
+    in_virtual_time(test())
+
+
+def test_what_is_no_news_for_the_members_is_not_sent() -> None:
+    """Joining, leaving, invitations, their withdrawal, and what changed nothing are not announced."""
+
+    async def test() -> None:
+        harness = RoomHarness()
+        _, alice = harness.login("alice")
+        harness.apply("join", {CAROL: MEMBER}, CAROL)
+        harness.apply("leave", {CAROL: NO_MEMBERSHIP}, CAROL)
+        harness.apply("invite", {CAROL: Membership(invited_by=ALICE)})
+        harness.apply("remove", {CAROL: NO_MEMBERSHIP}, text="a mistake")
+        harness.apply("unban", {DAN: NO_MEMBERSHIP})
+        harness.apply("unmute", {BOB: MEMBER})
+        harness.apply("role", {BOB: MEMBER})
+        harness.apply("topic", {}, text="")
+        harness.apply("set", {})
+        await asyncio.sleep(5)
+        assert [each for each in harness.take_all(alice) if isinstance(each, frames.Moderated)] == []
+        harness.close()
+
+    in_virtual_time(test())
+
+
+def test_many_actions_are_one_frame() -> None:
+    """Of many actions in a second the members get twenty, and the number of the others."""
+
+    async def test() -> None:
+        harness = RoomHarness(*(f"user{number}" for number in range(50)))
+        _, alice = harness.login("alice")
+        await asyncio.sleep(2)
+        for number in range(50):
+            harness.apply("ban", {5 + number: BANNED}, text="\u2603" * 133)
+        await asyncio.sleep(1)
+        (frame,) = harness.take_all(alice)
+        assert isinstance(frame, frames.Moderated)
+        assert [each.user for each in frame.actions] == [f"user{number}" for number in range(20)]
+        assert frame.others == 30
+        assert len(codec.encode(frame)) < 65536
+        harness.apply("ban", {5: BANNED})
+        await asyncio.sleep(1)
+        assert harness.take_all(alice) == [frames.Moderated("c7", [acted("alice", "ban", "user0")])]
+        harness.close()
+
+    in_virtual_time(test())
+
+
+def test_a_block_hides_no_moderation() -> None:
+    """A member gets the actions by and about users whom they block, and their own mute by such a user."""
+
+    async def test() -> None:
+        harness = RoomHarness()
+        _, bob = harness.login("bob")
+        harness.router.blocks.load(BOB, ALICE)
+        harness.apply("ban", {DAN: BANNED}, text="spam")
+        harness.apply("mute", {BOB: Membership(RoomRole.MEMBER, muted_until_ms=9)}, text="loud")
+        await asyncio.sleep(0.01)
+        muted, seen = harness.take_all(bob)
+        assert muted == room_changed(RoomRole.MEMBER, by="alice", muted=9, reason=("alice", "loud"))
+        assert seen == frames.Moderated(
+            "c7", [acted("alice", "ban", "dan", "spam"), acted("alice", "mute", "bob", "loud", 9)]
+        )
         harness.close()
 
     in_virtual_time(test())

@@ -5,8 +5,8 @@ from typing import get_args
 import pytest
 
 from qscp.rooms import HistoryFrom, RoomAction, RoomKind, RoomRole
-from qscpd.domain.moderation import LogEntry, is_protective, log_entry
-from qscpd.domain.rooms import RoomChange
+from qscpd.domain.moderation import LogEntry, announcement, is_protective, log_entry
+from qscpd.domain.rooms import FOREVER_MS, NO_MEMBERSHIP, Membership, RoomChange
 
 
 def change(action: str, **fields: object) -> RoomChange:
@@ -50,3 +50,37 @@ def test_what_protects(action: str) -> None:
     """Changes that take a right away, or get a member out, protect from an abuser; no other does."""
     protects = action in {"leave", "remove", "ban", "mute", "archive", "delete"}
     assert is_protective(RoomChange(action=action, room="#dev", actor=1)) is protects
+
+
+MEMBER = Membership(RoomRole.MEMBER)
+
+
+@pytest.mark.parametrize("action", sorted(set(get_args(RoomAction)) | {"join", "leave", "delete"}))
+def test_what_all_members_see(action: str) -> None:
+    """Members see what is done to other members and to the room, but no invitations and no requests."""
+    made = change(action, target=2, text="why", role=RoomRole.MODERATOR)
+    seen = announcement(made, MEMBER, NO_MEMBERSHIP, room_changed=True)
+    hidden = {"create", "members", "invite", "log", "join", "leave", "delete"}
+    assert (seen is None) is (action in hidden)
+    assert seen is None or seen.text == ("moderator" if action == "role" else seen.text)
+    if action in {"topic", "set", "archive", "unarchive"}:
+        assert announcement(made, MEMBER, MEMBER, room_changed=False) is None
+
+
+def test_the_announcement_of_a_mute_or_ban_has_its_end() -> None:
+    """An announced mute or ban has its end, if it has one; the same again is announced with its reason."""
+    muted, banned = MEMBER._replace(muted_until_ms=5), Membership(banned_until_ms=7)
+    mute, ban = change("mute", target=2, text="loud"), change("ban", target=2)
+    seen = announcement(mute, MEMBER, muted, room_changed=False)
+    assert seen == LogEntry("mute", 1, 2, None, 5, "loud")
+    assert announcement(mute, muted, muted, room_changed=False) == seen
+    found = announcement(ban, MEMBER, banned, room_changed=False)
+    assert found == LogEntry("ban", 1, 2, None, 7)
+    found = announcement(ban, MEMBER, Membership(banned_until_ms=FOREVER_MS), room_changed=False)
+    assert found == LogEntry("ban", 1, 2)
+
+
+def test_a_withdrawn_invitation_is_not_announced() -> None:
+    """Only the invited user learns that an invitation was withdrawn."""
+    made = change("remove", target=2)
+    assert announcement(made, Membership(invited_by=1), NO_MEMBERSHIP, room_changed=False) is None

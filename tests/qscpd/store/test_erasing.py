@@ -167,5 +167,8 @@ def test_reactions_and_reasons_are_erased(store: Store, store_factory: StoreFact
     assert (first.body, first.meta.reactions, second.body) == ("hello", {}, None)
     logged = [(entry.action, entry.actor, entry.text) for entry in store.room_log(room.id)]
     assert ("mute", ALICE, "") in logged
+    mute = store.last_mute(room.id, BOB)
+    assert mute is not None
+    assert (mute.actor, mute.text) == (ALICE, "")
     assert not store_factory.has_trace(tmp_path, b"parsley")
     assert not store_factory.has_trace(tmp_path, b"basil")

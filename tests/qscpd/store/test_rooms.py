@@ -85,6 +85,19 @@ def test_a_mute_ends_on_time(store: Store, clock: ManualClock) -> None:
     clock.ms = START + 60_000
     assert isinstance(say(store, BOB), StoredMessage)
     assert store.room_log(1)[0][1:] == (START, ALICE, "mute", BOB, None, START + 60_000, "calm down")
+    assert store.last_mute(1, BOB) == store.room_log(1)[0]
+    assert store.last_mute(1, ALICE) is None
+
+
+def test_an_old_mute_is_not_sought_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a long log only the newest entries are searched for a mute."""
+    monkeypatch.setattr("qscpd.store.sqlite.rooms._MUTES_SOUGHT", 3)
+    change(store, "mute", ALICE, BOB)
+    for _ in range(2):
+        change(store, "topic", ALICE, text="x")
+    assert store.last_mute(1, BOB) is not None
+    change(store, "topic", ALICE, text="y")
+    assert store.last_mute(1, BOB) is None
 
 
 def test_a_mute_without_end_lasts_until_unmute(store: Store, clock: ManualClock) -> None:

@@ -388,6 +388,11 @@ class RoomMachine(RuleBasedStateMachine):
             log = self.store.room_log(model_room.number)
             entries = [(each.actor, each.action, each.target, each.until_ms) for each in log]
             assert entries[::-1] == model_room.log
+            for account in ACCOUNTS:
+                mutes = [entry for entry in model_room.log if entry[1:3] == ("mute", account)]
+                mute = self.store.last_mute(model_room.number, account)
+                found = [] if mute is None else [(mute.actor, mute.action, mute.target, mute.until_ms)]
+                assert found == mutes[-1:]
 
     def check_live(self, room: LiveRoom, row: RoomRow, memberships: Mapping[int, Membership]) -> None:
         """Check that the room in memory equals the stored one, apart from deleted accounts."""

@@ -1,12 +1,11 @@
-"""General commands: the line itself, your presence, history, search, and failed messages."""
+"""General commands: the line itself, history, search, and failed messages."""
 
 from collections.abc import Callable
 from typing import Final
 
-from qscp import frames
 from qscp.errors import InvalidTextError
 from qscp.limits import PAGE_LIMIT, QUERY_LIMIT
-from qscp.text import check_body, check_status_text
+from qscp.text import check_body
 from qscp_client.core import events
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.chat_switcher import ChatSwitcher
@@ -20,6 +19,7 @@ from qscp_client.core.events import LineState, StatusLine
 from qscp_client.core.history import History
 from qscp_client.core.notices import Notice, NoticeCode, Problem, ProblemCode
 from qscp_client.core.outbox import Failure, FailureCode
+from qscp_client.core.own_presence import OwnPresence
 from qscp_client.core.sender import Sender
 from qscp_client.core.sync import Sync
 
@@ -31,7 +31,7 @@ _LAST: Final = 10
 
 
 class GeneralCommands:
-    """Carries out general commands, and has those about messages and rooms: the `Actions` of the table.
+    """Carries out general commands, and has those about other things: the `Actions` of the table.
 
     Args:
         out: Where events and frames go.
@@ -41,13 +41,13 @@ class GeneralCommands:
         sender: Sends messages.
         history: Asks for messages.
         connection: Returns the connection as it is shown.
+        presence: Commands about your presence.
         blocks: Commands about blocked users.
         messages: Commands about messages.
         rooms: Commands about rooms.
 
     Attributes:
         leaving: Whether the user wants to quit.
-        away: The text with which you are away; None if you are not.
     """
 
     def __init__(
@@ -60,12 +60,13 @@ class GeneralCommands:
         history: History,
         connection: Callable[[], Connection],
         *,
+        presence: OwnPresence,
         blocks: BlockCommands,
         messages: MessageCommands,
         rooms: RoomCommands,
     ) -> None:
         self.leaving = False
-        self.away: str | None = None
+        self.presence = presence
         self.blocks = blocks
         self.messages = messages
         self.rooms = rooms
@@ -117,35 +118,6 @@ class GeneralCommands:
     def quit(self) -> None:
         """End the program, after everything sent was answered."""
         self.leaving = True
-
-    # --- your presence
-
-    def set_away(self, text: str) -> None:
-        """Show yourself as away."""
-        text = text.strip()
-        try:
-            check_status_text(text)
-        except InvalidTextError as error:
-            self._out.show(Problem(ProblemCode.INVALID_TEXT, error=error.code, text=str(error)))
-        else:
-            self.away = text
-            self._send_presence(frames.SetPresence("away", text))
-            self._out.show(Notice(NoticeCode.AWAY, text=text))
-
-    def end_away(self) -> None:
-        """Show yourself as online again."""
-        self.away = None
-        self._send_presence(frames.SetPresence("online"))
-        self._out.show(Notice(NoticeCode.NO_LONGER_AWAY))
-
-    def connected(self) -> None:
-        """Be away over a new connection, too."""
-        if self.away is not None:
-            self._out.send(frames.SetPresence("away", self.away))
-
-    def _send_presence(self, frame: frames.SetPresence) -> None:
-        if self._is_online():
-            self._out.send(frame)
 
     # --- lists and messages
 

@@ -77,6 +77,19 @@ class RoomActions(Protocol):
         """Make the room active again."""
 
 
+class PresenceActions(Protocol):
+    """Actions on your presence."""
+
+    def set_away(self, text: str) -> None:
+        """Show yourself as away."""
+
+    def hide(self) -> None:
+        """Appear offline."""
+
+    def end(self) -> None:
+        """Show yourself as online again."""
+
+
 class BlockActions(Protocol):
     """Actions on blocked users."""
 
@@ -95,6 +108,10 @@ class BlockActions(Protocol):
 
 class Actions(Protocol):
     """All actions."""
+
+    @property
+    def presence(self) -> PresenceActions:
+        """Actions on your presence."""
 
     @property
     def blocks(self) -> BlockActions:
@@ -125,12 +142,6 @@ class Actions(Protocol):
 
     def say_action(self, text: str) -> None:
         """Send an action, as in `/me waves`."""
-
-    def set_away(self, text: str) -> None:
-        """Show yourself as away."""
-
-    def end_away(self) -> None:
-        """Show yourself as online again."""
 
     def show_history(self, argument: str) -> None:
         """Show older messages of the open chat."""
