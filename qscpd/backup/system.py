@@ -26,6 +26,7 @@ from qscpd.backup.manifest import (
 from qscpd.backup.restore import checked_manifest, renew_store
 from qscpd.backup.stage import clear_stage, stage_of
 from qscpd.backup.swap import put_in_place, set_aside, unused_suffix
+from qscpd.backup.trust import check_paths
 from qscpd.config import Config, LoadedConfig
 from qscpd.errors import NotFoundError, PermissionDeniedError, QscpdError, StoreBusyError, StoreFullError
 from qscpd.files import file_errors
@@ -38,6 +39,9 @@ STOP_FIRST: Final = "stop it first: systemctl stop qscpd. Nothing was changed"
 
 _SLACK: Final = 1 << 20
 """Bytes that must be free beside the store's: its journal while it gets a new epoch, and small files."""
+
+_CONFIG_LIMIT: Final = 1 << 20
+"""Bytes of a configuration, as in a manifest."""
 
 _STAGED: Final = ".restoring"
 
@@ -76,7 +80,11 @@ class _Place(NamedTuple):
 
 
 def restore_system(
-    directory: Path, choose: Callable[[str], LoadedConfig], *, store_only: bool = False
+    directory: Path,
+    choose: Callable[[str], LoadedConfig],
+    *,
+    present: Config | None = None,
+    store_only: bool = False,
 ) -> SystemRestored:
     """Check a backup, and put it in the place of the installed service.
 
@@ -84,10 +92,11 @@ def restore_system(
         directory: The backup.
         choose: Called with the text of the backup's configuration; returns the configuration that is in
             force afterwards. Its paths are the places of the files, its own the place of the configuration.
+        present: The configuration of this machine, if there is a valid one.
         store_only: Leave configuration and certificates as they are.
 
     Raises:
-        PermissionDeniedError: This user is not root.
+        PermissionDeniedError: This user is not root, or the backup must not decide where root writes.
         StoreBusyError: The daemon uses the store; nothing was changed.
         StoreFullError: There is not enough space; nothing was changed.
         NotFoundError: A directory or the user of the service is missing; nothing was changed.
@@ -96,7 +105,9 @@ def restore_system(
     check_root()
     manifest = checked_manifest(directory)
     with file_errors(directory / CONFIG), open_regular(directory / CONFIG) as file:
-        loaded = choose(file.read().decode())
+        loaded = choose(file.read(_CONFIG_LIMIT).decode())
+    if not store_only:
+        check_paths(directory, loaded, present)
     store = Path(os.path.realpath(loaded.config.store.path))
     if store_in_use(store_url(store)):
         raise StoreBusyError(f"{store}: a running qscpd uses this store; {STOP_FIRST}")

@@ -12,6 +12,7 @@ from qscpd.cli.help import Command
 from qscpd.cli.options import choose_text, chosen_config, config_options, load_chosen
 from qscpd.cli.output import echo_damage
 from qscpd.cli.streams import report
+from qscpd.config import Config
 from qscpd.errors import ExitCode, NotRunningError, QscpdError, StoreBusyError
 
 _DIRECTORY: Final = click.Path(path_type=Path)
@@ -124,9 +125,14 @@ def _restore_system(ctx: click.Context, backup: Path, *, store_only: bool) -> No
     from qscpd.backup.system import check_root  # noqa: PLC0415
 
     check_root()
-    _refuse_running(ctx)
+    present = _present_config(ctx)
+    if present is not None:
+        _refuse_running(present)
     restored = restore_system(
-        backup, lambda text: load_chosen(ctx) if store_only else choose_text(ctx, text), store_only=store_only
+        backup,
+        lambda text: load_chosen(ctx) if store_only else choose_text(ctx, text),
+        present=present,
+        store_only=store_only,
     )
     report(f"restored {restored.manifest.contents()}, as of {restored.manifest.created}")
     for change in restored.changes:
@@ -143,12 +149,16 @@ def _restore_system(ctx: click.Context, backup: Path, *, store_only: bool) -> No
         report("Delete the earlier files when you don't need them any more: they contain messages and keys.")
 
 
-def _refuse_running(ctx: click.Context) -> None:
-    """Refuse if a daemon answers on the socket of the present configuration, whatever its store is."""
+def _present_config(ctx: click.Context) -> Config | None:
+    """Return the configuration of this machine; None for a missing or broken one, a reason to restore."""
     try:
-        config = load_chosen(ctx).config
+        return load_chosen(ctx).config
     except QscpdError:
-        return  # a missing or broken one is a reason to restore
+        return None
+
+
+def _refuse_running(config: Config) -> None:
+    """Refuse if a daemon answers on the socket of a configuration, whatever its store is."""
     try:
         admin.call(config, admin.Status())
     except NotRunningError:

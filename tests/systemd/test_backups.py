@@ -148,10 +148,15 @@ def test_a_restore_on_a_new_machine(machine: Machine, service: Service) -> None:
     machine.run("systemctl", "start", _UNIT)
     made = f"{_BACKUPS}/{_backups(machine)[-1]}"
     machine.run("cp", _CA, "/srv/ca-of-clients.pem")
+    # As the operator keeps it on another machine.
+    machine.run("cp", "-p", "/etc/qscpd/certs/ca.key", "/srv/ca.key")
     machine.run("sh", "-ec", "make -C /opt/qscp uninstall; userdel qscpd; rm -r /etc/qscpd /var/l*/qscpd")
     machine.run("make", "-C", "/opt/qscp", "install", "WHEELS=/opt/wheels")
     assert machine.attempt("cmp", _CA, "/srv/ca-of-clients.pem").returncode != 0
     machine.run("qscpd", "restore", "--system", made)
+    assert machine.attempt("test", "-e", "/etc/qscpd/certs/ca.key").returncode != 0, "it is of the new CA"
+    machine.run("cp", "-p", "/srv/ca.key", "/etc/qscpd/certs/")
+    machine.run("qscpd", "gencert")
     machine.run("qscpd", "checkconfig")
     machine.run("systemctl", "enable", "--now", "qscpd")
     client = ("qscp-client", "--ca", "/srv/ca-of-clients.pem")

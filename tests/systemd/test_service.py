@@ -229,9 +229,10 @@ def test_restarts_by_hand_are_not_counted(machine: Machine, service: Service) ->
 
 @pytest.mark.parametrize("signal", ["HUP", "USR1", "USR2", "WINCH"])
 def test_a_signal_does_not_stop_the_service(machine: Machine, service: Service, signal: str) -> None:
-    """The same process goes on, also if the signal comes while it starts."""
+    """The same process goes on; if the signal came before it could handle one, systemd starts it again."""
     machine.run("systemctl", "start", "--no-block", "qscpd")
     machine.attempt("systemctl", "kill", "--kill-whom", "main", "-s", signal, "qscpd")
+    wait_until(lambda: service.property("ActiveState") == "active", "the service starts all the same")
     service.start()
     pid = service.property("MainPID")
     machine.run("systemctl", "kill", "-s", signal, "qscpd")

@@ -309,6 +309,25 @@ def test_a_damaged_backup_changes_nothing(service: LoadedConfig, restore: Restor
     assert bodies(service.config.store.path) == [*BACKED_UP, "three"]
 
 
+def test_a_backup_that_others_can_change_does_not_say_where_root_writes(
+    service: LoadedConfig, tmp_path: Path
+) -> None:
+    """Its paths are used if this machine's configuration has the same; else the error names the path."""
+    backup = make_backup(tmp_path / "backups", service)
+    for path in (backup.parent, backup, *backup.iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+    store = service.config.store.path
+
+    def choose(text: str) -> LoadedConfig:
+        return parse_config(text, service.path, cwd=Path.cwd())
+
+    with pytest.raises(PermissionDeniedError, match=rf"\(store.path: {store}\). Check its qscpd.yaml"):
+        restore_system(backup, choose)
+    assert not list(store.parent.glob(f"*{KEPT}"))
+    restore_system(backup, choose, present=service.config)
+    assert bodies(store) == BACKED_UP
+
+
 def test_without_root_it_is_refused(service: LoadedConfig, restore: Restore) -> None:
     """Another user gets a sentence before anything is read."""
     with as_user(service.path.parent), pytest.raises(PermissionDeniedError, match="run this as root"):
