@@ -97,9 +97,15 @@ async def test_hiding_lasts_over_starts_and_reconnects(start_daemon: StartDaemon
 
     Messages reach the hidden user, and their sender sees them as delivered after /here.
     """
+
+    def is_delivered(line: str) -> bool:
+        return "delivered" in line and "second" in line
+
     daemon = start_daemon()
     alice = await clients.start(daemon, "alice", "bob", "are you there?")
-    bob = await clients.start(daemon, "bob", "/hide")
+    bob = await clients.start(daemon, "bob")
+    await until_notice(alice, "bob is online")
+    bob.type("/hide")
     await until_notice(bob, "You appear offline to others")
     assert await bob.ends() == 0
     await until_notice(alice, "bob went offline.")
@@ -123,10 +129,11 @@ async def test_hiding_lasts_over_starts_and_reconnects(start_daemon: StartDaemon
     # A later change of presence that alice sees: those before it have come.
     carol = await clients.start(daemon, "carol")
     await until_notice(alice, "carol is online.")
-    assert not any("bob is online" in line or "delivered" in line for line in alice.err[seen:])
+    assert not any("bob is online" in line or is_delivered(line) for line in alice.err[seen:])
+    alice.type("bob")
+    await until_notice(alice, "bob is offline")
     bob.type("/here")
-    await until_notice(alice, "bob is online")
-    alice.type("bob", "/status")
-    await alice.until(lambda each: any("delivered" in line and "second" in line for line in each.err))
+    await alice.until(lambda each: any("bob is online" in line for line in each.err[seen:]))
+    await alice.until(lambda each: any(is_delivered(line) for line in each.err))
     for each in (alice, bob, carol):
         assert await each.ends() == 0
