@@ -28,7 +28,7 @@ _NAMES_SHOWN: Final = 20
 @config_options()
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
-    """Check the configuration, the certificate, and the permissions of files.
+    """Check configuration, certificate and permissions.
 
     Root checks as the user that the daemon has: the owner of the store.
     """
