@@ -96,16 +96,16 @@ def _read_line(connection: socket.socket, pid: int, patience_s: float) -> bytes:
     """
     answer = bytearray()
     deadline = time.monotonic() + patience_s
-    told = False
+    announced = False
     while not answer.endswith(b"\n") and len(answer) < _ANSWER_LIMIT:
         try:
             received = connection.recv(1 << 16)
         except TimeoutError:
             if time.monotonic() >= deadline:
                 raise
-            if not told:
+            if not announced:
                 _report(f"waiting for the daemon{_shown(pid)}, which has not answered yet")
-                told = True
+                announced = True
             continue
         if not received:
             break

@@ -41,6 +41,16 @@ def share_of(address: str) -> AddressShare:
     return AddressShare(_network(ip, 64), _network(ip, 48))
 
 
+def source_of(address: str, account: int | None) -> str:
+    """Return the key of a peer in the budgets of the logs: its account, or the share before its login.
+
+    Args:
+        address: As the socket has it.
+        account: Id of the account; None before the login.
+    """
+    return share_of(address).address if account is None else f"a{account}"
+
+
 @functools.lru_cache(_CACHED)
 def is_in(address: str, networks: tuple[Network, ...]) -> bool:
     """Return whether an address as the socket has it is in one of some networks."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from qscpd.net.address_policy import shown_address
-from qscpd.net.address_share import share_of
+from qscpd.net.address_share import source_of
 from qscpd.net.line_budget import OTHERS, LineBudget
 
 _log = structlog.stdlib.get_logger("qscpd.net.peer_log")
@@ -52,7 +52,7 @@ class PeerLog:
             level: Level of the line.
             fields: Further fields; `remote` is added before the login.
         """
-        source = share_of(remote).address if account is None else f"a{account}"
+        source = source_of(remote, account)
         shown = self._shown(remote) if account is None else None
         if self.budget.spend(event, source, (log, level, shown, account)):
             where = {"remote": shown} if account is None else {"account": source}

@@ -31,7 +31,7 @@ from qscp.errors import ErrorCode
 from qscpd.domain.model import Account
 from qscpd.errors import PermissionDeniedError, QscpdError
 from qscpd.net.address_policy import shown_address
-from qscpd.net.address_share import share_of
+from qscpd.net.address_share import source_of
 from qscpd.net.line_budget import OTHERS, LineBudget
 from qscpd.net.link import Link
 from qscpd.net.peer_log import PeerLog
@@ -202,7 +202,7 @@ class SessionLog:
         remote = session.link.remote[0]
         shown = shown_address(remote, self.addresses, failure=failure)
         identity = session.identity
-        source = f"a{identity.account}" if identity else share_of(remote).address
+        source = source_of(remote, identity.account if identity else None)
         # How many logins fail is limited already, by what a password's hash costs.
         all_sources = event != "auth.fail"
         if self._budget.spend(event, source, (shown, _repeated(session, fields)), all_sources=all_sources):

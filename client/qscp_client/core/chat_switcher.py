@@ -46,7 +46,7 @@ class ChatSwitcher:
     Attributes:
         failed: Whether the last name typed could not be opened.
         stopped: Whether a pipe ends here, because it is not known where its next lines should go.
-        was_put_out: Whether the open room of a pipe was closed by others: its next line is no name.
+        was_removed: Whether the open room of a pipe was closed by others: its next line is no name.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ChatSwitcher:
         self.failed = False
         self.stopped = False
         self._is_pipe = is_pipe
-        self.was_put_out = False
+        self.was_removed = False
         self._left_room = ""  # the open room that a pipe has asked to leave, without an answer yet
         self._me = me
         self._out = out
@@ -147,7 +147,7 @@ class ChatSwitcher:
         """Open the chat with a user or in a room; ask the server first about an unknown name."""
         if (name := self._check(typed)) is None:
             return
-        if self.was_put_out and (not is_room(name) or self._rooms.is_in(name)):
+        if self.was_removed and (not is_room(name) or self._rooms.is_in(name)):
             self._problem(Problem(ProblemCode.PICK_FIRST))
         elif is_room(name):
             self._find_room(name)
@@ -264,7 +264,7 @@ class ChatSwitcher:
         """Close the open room: you are no longer a member. What a pipe still sends was meant for it."""
         was_left, self._left_room = self._chat.partner == self._left_room, ""
         self.close()
-        self.was_put_out = self._is_pipe and not was_left
+        self.was_removed = self._is_pipe and not was_left
         self._resume()
 
     # --- closing
@@ -375,7 +375,7 @@ class ChatSwitcher:
         self._open(events.RoomOpened(name, self._rooms.known.get(name), self._clock.wall_ms()))
 
     def _open(self, opened: events.ChatOpened | events.RoomOpened) -> None:
-        self.was_put_out = False
+        self.was_removed = False
         self._chat.change(Step.OPEN, opened.name)
         if isinstance(opened, events.ChatOpened) and opened.name in self._blocks:
             opened = dataclasses.replace(opened, blocked=True)

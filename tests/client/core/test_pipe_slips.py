@@ -98,7 +98,7 @@ def test_another_refused_command_is_no_slip(line: str) -> None:
 @pytest.mark.parametrize("reason", ["removed", "banned", "deleted", "left"])
 @pytest.mark.parametrize("line", ["bob", "hello there", "#dev", "#ops"])
 def test_a_room_that_is_closed_meanwhile(reason: str, line: str) -> None:
-    """A room that you are put out of: the next line of a pipe was meant for it, and is no name."""
+    """A room that you are removed from: the next line of a pipe was meant for it, and is no name."""
     pipe = in_room(shows_at_once=True)
     pipe.receive(room_changed(room("#ops")))
     pipe.receive(frames.RoomLeft("c-#dev", "#dev", reason, "carol", ""))

@@ -111,7 +111,7 @@ class GeneralCommands:
         if self._chat.partner is None:
             name = "back" if self._switcher.knows("back") else ""
             self._out.show(Problem(ProblemCode.NOT_IN_CHAT, name=name))
-            self._switcher.was_put_out = False
+            self._switcher.was_removed = False
         else:
             self._switcher.close()
 
