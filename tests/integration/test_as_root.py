@@ -15,6 +15,7 @@ import pytest
 from qscpd.errors import ExitCode
 from tests.support.daemon import Daemon, supervised
 from tests.support.ports import free_port
+from tests.support.programs import unmeasured
 from tests.support.users import passable
 from tests.support.waiting import PATIENCE_S
 
@@ -122,8 +123,10 @@ def test_every_command_leaves_the_owner(place: Path) -> None:
         assert owners(place) == {(_USER, _USER)}, command
 
 
-def test_the_daemon_of_root_becomes_the_owner(place: Path) -> None:
+def test_the_daemon_of_root_becomes_the_owner(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Store, journal, log and socket belong to the owner; then the service itself can use them."""
+    for name in os.environ.keys() - unmeasured().keys():  # that user can't write coverage's files
+        monkeypatch.delenv(name)
     with reachable():
         with supervised(Daemon(place / "var", place / "config/qscpd.yaml", debug=False)) as daemon:
             warning = daemon.wait_for_log("daemon.user")
