@@ -109,7 +109,7 @@ def restore_system(
         text = file.read(_CONFIG_LIMIT).decode()
     loaded = choose(text)
     if not store_only:
-        check_relative_paths(text, loaded, present)
+        check_relative_paths(directory, text, loaded, present)
         check_paths(directory, loaded, present)
     store = Path(os.path.realpath(loaded.config.store.path))
     if store_in_use(store_url(store)):

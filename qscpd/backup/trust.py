@@ -16,13 +16,14 @@ _ELSEWHERE: Final = Path("/elsewhere/a/b/c") / CONFIG
 """A place of the configuration with which relative paths are told from absolute ones."""
 
 
-def check_relative_paths(text: str, loaded: LoadedConfig, present: Config | None) -> None:
+def check_relative_paths(directory: Path, text: str, loaded: LoadedConfig, present: Config | None) -> None:
     """Check that relative paths of a backup's configuration mean here what they meant where it was made.
 
     Those that leave the configuration's directory, as in a checkout, can lead to places that nobody named.
 
     Args:
-        text: The backup's configuration.
+        directory: The backup.
+        text: Its configuration.
         loaded: The same, at its place on this machine.
         present: The configuration of this machine, if there is a valid one.
 
@@ -40,9 +41,9 @@ def check_relative_paths(text: str, loaded: LoadedConfig, present: Config | None
         # Where the directory exists, it is the one that was meant.
         if is_relative and not is_at_home and not path.parent.is_dir():
             sentence = (
-                f"the backup's {CONFIG} has paths relative to the directory where it was made, and here they "
-                f"would lead elsewhere ({key}: {path}). Restore only its store with --store-only, or all "
-                "of it with --into DIR. Nothing was changed"
+                f"{directory / CONFIG}: {key}: relative to where the backup was made; here it would "
+                f"lead to {path}. Restore only the store with --store-only, or all with --into DIR. "
+                "Nothing was changed"
             )
             raise ConfigError([sentence])
 
