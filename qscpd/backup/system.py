@@ -26,7 +26,7 @@ from qscpd.backup.manifest import (
 from qscpd.backup.restore import checked_manifest, renew_store
 from qscpd.backup.stage import clear_stage, stage_of
 from qscpd.backup.swap import put_in_place, set_aside, unused_suffix
-from qscpd.backup.trust import check_paths
+from qscpd.backup.trust import check_paths, check_relative_paths
 from qscpd.config import Config, LoadedConfig
 from qscpd.errors import NotFoundError, PermissionDeniedError, QscpdError, StoreBusyError, StoreFullError
 from qscpd.files import file_errors
@@ -100,13 +100,16 @@ def restore_system(
         StoreBusyError: The daemon uses the store; nothing was changed.
         StoreFullError: There is not enough space; nothing was changed.
         NotFoundError: A directory or the user of the service is missing; nothing was changed.
+        ConfigError: A relative path of the backup would lead elsewhere; nothing was changed.
         QscpdError: The backup is damaged, and nothing was changed; or the disk fails.
     """
     check_root()
     manifest = checked_manifest(directory)
     with file_errors(directory / CONFIG), open_regular(directory / CONFIG) as file:
-        loaded = choose(file.read(_CONFIG_LIMIT).decode())
+        text = file.read(_CONFIG_LIMIT).decode()
+    loaded = choose(text)
     if not store_only:
+        check_relative_paths(directory, text, loaded, present)
         check_paths(directory, loaded, present)
     store = Path(os.path.realpath(loaded.config.store.path))
     if store_in_use(store_url(store)):

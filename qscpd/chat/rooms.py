@@ -17,6 +17,7 @@ from qscpd.chat.room_summaries import RoomSummaries
 from qscpd.chat.submission import SubmissionQueue
 from qscpd.domain.events import RoomChanged
 from qscpd.domain.ids import conversation_id
+from qscpd.domain.model import LogRow
 from qscpd.domain.moderation import announcement
 from qscpd.domain.rooms import (
     FOREVER_MS,
@@ -103,6 +104,11 @@ class Rooms:
         shown.invited = False
         return shown if may_see(room.row, NO_MEMBERSHIP) else None
 
+    def explain_mute(self, room: frames.Room, entry: LogRow | None) -> None:
+        """Add who muted the receiver of a room, and why, if an entry of the log is about that mute."""
+        if entry is not None and entry.until_ms == room.muted:
+            room.muted_by, room.muted_text = self._names.get(entry.actor or 0, ""), entry.text
+
     def _hides_invitation(self, room: LiveRoom, account: int) -> bool:
         by = room.membership(account).invited_by
         return by is not None and self._blocks.has(account, by)
@@ -153,7 +159,7 @@ class Rooms:
         settings_changed = _settings(before) != _settings(room.row)
         self._note_action(room, event, settings_changed=settings_changed)
         for account, membership in event.memberships.items():
-            self._apply_membership(room, account, membership, event.change)
+            self._apply_membership(room, account, membership, event)
         if event.room.state is RoomState.DELETED:
             self._remove(room)
             return
@@ -176,16 +182,16 @@ class Rooms:
             )
 
     def _apply_membership(
-        self, room: LiveRoom, account: int, membership: Membership, change: RoomChange | None
+        self, room: LiveRoom, account: int, membership: Membership, event: RoomChanged
     ) -> None:
-        before = room.membership(account)
+        before, change = room.membership(account), event.change
         self._index(room, account, membership)
         if membership.role != before.role:
             room.changed[account] = membership.role
             if membership.role is None:
                 self._notify_left(room, account, membership, change)
             else:
-                self._notify_role(room, account, change, joined=before.role is None)
+                self._notify_role(room, account, event, joined=before.role is None)
         elif membership.invited_by is None and before.invited_by is not None:
             self._notify_left(room, account, membership, change)
         elif membership.invited_by is not None and before.invited_by is None:
@@ -208,10 +214,11 @@ class Rooms:
                 if not index[account]:
                     del index[account]
 
-    def _notify_role(self, room: LiveRoom, account: int, change: RoomChange | None, *, joined: bool) -> None:
+    def _notify_role(self, room: LiveRoom, account: int, event: RoomChanged, *, joined: bool) -> None:
         for session in self._sessions_of(account):
-            frame = room.state_for(account, self._actor(change))
+            frame = room.state_for(account, self._actor(event.change))
             if joined:
+                self.explain_mute(frame.room, event.mute)
                 room.sessions.add(session)
                 session.outbound.send_joined(room.row.id, room.last_seq, frame)
             else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from qscpd.domain.model import Account, Mark, NewMessage, StoredMessage
+from qscpd.domain.model import Account, LogRow, Mark, NewMessage, StoredMessage
 from qscpd.domain.rooms import Membership, RoomChange, RoomRow
 
 
@@ -40,6 +40,8 @@ class RoomChanged(msgspec.Struct, frozen=True, tag="room_changed"):
     """Changed memberships by account id."""
     change: RoomChange | None = None
     """The cause; None if the change followed from something else, like a deleted account."""
+    mute: LogRow | None = None
+    """The log's entry about the mute of an account that joins while it is muted."""
 
 
 class AccountChanged(msgspec.Struct, frozen=True, tag="account_changed"):

@@ -206,7 +206,5 @@ class RoomHandlers:
             number = parse_conversation(room.conversation)
             if room.role is None or not room.muted or number is None:
                 continue
-            entry = await self._reads.last_mute(number, account)
-            if entry is not None and entry.until_ms == room.muted:
-                room.muted_by, room.muted_text = self._directory.names.get(entry.actor or 0, ""), entry.text
+            self._rooms.explain_mute(room, await self._reads.last_mute(number, account))
         return page

@@ -290,6 +290,23 @@ async def test_a_muted_member_gets_who_and_why(room_daemon: Daemon, wires: Wires
     assert not {"muted", "muted_by", "muted_text"} & (await described(bob, place)).keys()
 
 
+async def test_a_mute_that_outlives_leaving_says_who_and_why(room_daemon: Daemon, wires: Wires) -> None:
+    """All devices of a member who rejoins while muted get who muted them, and why; else they get neither."""
+    alice, bob, second = await wires.login(room_daemon, "alice", "bob", "bob")
+    place = await make_room(alice, bob)
+    request = room("mute", place.name, "bob", seconds=600, text="chatting too much")
+    assert await code(alice, request) == "ok"
+    for expected in (("alice", "chatting too much"), ("", "")):
+        assert await code(bob, {"type": "leave", "room": place.name}) == "ok"
+        await second.receive_type("room_left")
+        bob.send({"type": "join", "room": place.name})
+        for wire in (bob, second):
+            found = (await wire.receive_type("room"))["room"]
+            assert (found.get("muted_by", ""), found.get("muted_text", "")) == expected
+        await bob.receive_type("room_ack")
+        assert await code(alice, room("unmute", place.name, "bob")) == "ok"
+
+
 async def described(wire: Wire, place: Place) -> Frame:
     """Return a room as a user gets it in `rooms`."""
     page = await ask(wire, {"type": "rooms"})

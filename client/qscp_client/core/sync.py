@@ -9,7 +9,7 @@ from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversation import Conversation
 from qscp_client.core.conversation_list import ConversationList
-from qscp_client.core.conversations import Conversations
+from qscp_client.core.conversations import FORMER, Conversations
 from qscp_client.core.early_acks import EarlyAcks
 from qscp_client.core.effects import Clock, Output
 from qscp_client.core.memory import REPLAYED_LIMIT
@@ -225,8 +225,6 @@ class Sync:
                 self._read(frame)
             case frames.Conversations():
                 self._learn(frame)
-            case _:
-                pass
         self.list.refresh()
 
     def _chat(self, frame: frames.Chat) -> None:
@@ -314,8 +312,11 @@ class Sync:
             self.timeline.deliver(conversation, info.delivered)
             self.receipts.confirm_read(conversation, info.read)
         if frame.cursor is None:
-            for conversation_id in self.list.end():
-                self.leave(conversation_id)
+            for gone in map(self.leave, self.list.end()):
+                if gone is None or not gone.is_room or FORMER in gone.name:  # you are in one of that name
+                    continue
+                if not self.timeline.is_open(gone):  # else it is closed, with the same notice
+                    self._show(Notice(NoticeCode.ROOM_GONE, name=gone.name))
 
     # --- rooms
 

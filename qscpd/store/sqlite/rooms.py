@@ -313,8 +313,19 @@ class Rooms:
             self._log.add(conversation, entry, self._db.now_ms)
         room = self._reader.get(conversation)
         self._on_changed(room)
-        self._db.emit(RoomChanged(room, memberships, change))
+        self._db.emit(
+            RoomChanged(room, memberships, change, self._mute_of_new_member(room, change, memberships))
+        )
         return RoomResult(room, memberships)
+
+    def _mute_of_new_member(
+        self, room: RoomRow, change: RoomChange | None, memberships: Mapping[int, Membership]
+    ) -> LogRow | None:
+        """Return the log's entry about the mute of an account that joins while it is muted."""
+        if change is None or change.actor is None or change.action != "join":
+            return None
+        muted = memberships[change.actor].muted_until_ms > self._db.now.steady_ms
+        return self._reader.last_mute(room.id, change.actor) if muted else None
 
 
 def _room(row: tuple[Any, ...]) -> RoomRow:

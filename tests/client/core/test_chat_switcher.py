@@ -263,6 +263,17 @@ def test_a_room_that_was_left_elsewhere_is_closed() -> None:
     assert harness.engine.partner is None
 
 
+def test_a_room_that_is_gone_at_the_start_is_named() -> None:
+    """A member who was removed while the client did not run learns it, once."""
+    saved = tuple(SavedPosition(f"c-{name}", name, 3, 3) for name in ("#dev", "#ops"))
+    harness = EngineHarness(Saved("e1", "a1", saved))
+    gone = "You are no longer a member of #dev."
+    assert gone in shown_texts(harness.connect(infos=[info("#ops", 3, read=3)]))
+    assert [line.name for line in harness.engine.rooms] == ["#ops"]
+    harness.engine.disconnected()
+    assert gone not in shown_texts(harness.connect(infos=[info("#ops", 3, read=3)]))
+
+
 def test_invitations_are_shown_once_and_listed() -> None:
     """An invitation is shown once, with the command to type, and listed until you join."""
     harness = ready("bob")
