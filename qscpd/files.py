@@ -5,9 +5,9 @@ import errno
 import os
 import resource
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from qscpd.errors import ExistsError, PermissionDeniedError, QscpdError
 
@@ -56,39 +56,120 @@ def new_file(path: Path, *, mode: int) -> Iterator[BinaryIO]:
             raise exists from None
 
 
-def replace_file(path: Path, content: bytes, old: Path, *, mode: int) -> bool:
-    """Write or replace a file; the new one gets the owner and mode of the old one.
+class FileChange(NamedTuple):
+    """New content of a file."""
+
+    path: Path
+    content: bytes
+    mode: int
+    """Mode of a file that is new; others keep their owner and mode."""
+    old: Path
+    """New name of the old file; it must be free."""
+
+
+def write_new_files(*files: tuple[Path, bytes, int]) -> None:
+    """Write new files that belong together, each with its content and mode: all of them, or none.
+
+    Raises:
+        ExistsError: One exists; it is not changed.
+        PermissionDeniedError: This user has no permission to write there.
+        QscpdError: Any other error, such as a full disk.
+    """
+    with contextlib.ExitStack() as temporary, contextlib.ExitStack() as made:
+        staged = [
+            (path, temporary.enter_context(_complete(path, content, mode))) for path, content, mode in files
+        ]
+        for path, source in staged:
+            with file_errors(path):
+                try:
+                    os.link(source, path)
+                except FileExistsError:
+                    raise ExistsError(f"{path}: already exists; move it to create a new one") from None
+            made.callback(path.unlink, missing_ok=True)
+        made.pop_all()
+        for path, _ in staged:
+            with file_errors(path):
+                sync(path.parent)
+
+
+def replace_files(
+    changes: Sequence[FileChange], check: Callable[[Mapping[Path, Path]], object]
+) -> tuple[Path, ...]:
+    """Write or replace files that belong together.
+
+    Nothing is replaced before all new files are complete on the disk, the old ones have their new names,
+    and the check has passed. If a replacement fails all the same, the earlier ones are undone.
 
     Args:
-        path: The file.
-        content: Its new content.
-        old: New name of the old file; it must be free.
-        mode: Mode of a file that is new.
+        changes: The files.
+        check: Called with the place of each new file until then, by its path; it raises to change nothing.
 
     Returns:
-        Whether there was an old file.
+        Where the old files are.
 
     Raises:
         PermissionDeniedError: This user has no permission to write there.
         QscpdError: Any other error, such as a full disk.
     """
+    with contextlib.ExitStack() as temporary, contextlib.ExitStack() as undo:
+        staged = {each.path: temporary.enter_context(_replacement(each)) for each in changes}
+        check(staged)
+        kept = []
+        for each in changes:
+            with file_errors(each.path):
+                if each.path.exists():
+                    os.link(each.path, each.old)
+                    undo.callback(each.old.unlink)
+                    kept.append(each.old)
+        for each in changes:
+            with file_errors(each.path):
+                spare = each.old if each.old in kept else None
+                staged[each.path].rename(each.path)
+                undo.callback(_put_back, each.path, spare)
+        undo.pop_all()
+        for each in changes:
+            with file_errors(each.path):
+                sync(each.path.parent)
+    return tuple(kept)
+
+
+def _put_back(path: Path, old: Path | None) -> None:
+    """Undo a replacement; the old file keeps its other name until that is undone, too."""
+    if old is None:
+        path.unlink()
+        return
+    temporary = _temporary(path)
+    os.link(old, temporary)
+    temporary.rename(path)
+
+
+@contextlib.contextmanager
+def _replacement(change: FileChange) -> Iterator[Path]:
+    """Yield the complete new file under a temporary name, with owner and mode of the old one."""
+    path = change.path
     with file_errors(path):
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            status = None
-        mode = mode if status is None else status.st_mode & 0o777
-        with _written_beside(path, mode) as (temporary, file):
+        status = path.stat() if path.exists() else None
+    mode = change.mode if status is None else status.st_mode & 0o777
+    with _complete(path, change.content, mode) as temporary:
+        if status is not None and (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            with file_errors(path):
+                os.chown(temporary, status.st_uid, status.st_gid)
+        yield temporary
+
+
+@contextlib.contextmanager
+def _complete(path: Path, content: bytes, mode: int) -> Iterator[Path]:
+    """Yield a file beside another one whose content is on the disk, and remove it in the end."""
+    temporary = _temporary(path)
+    try:
+        # A full disk can also be noticed when the file is closed.
+        with file_errors(path), _create(temporary, mode) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-            if status is not None:
-                os.link(path, old)
-                if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
-                    os.chown(temporary, status.st_uid, status.st_gid)
-            temporary.rename(path)
-        sync(path.parent)
-    return status is not None
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -114,15 +195,25 @@ def file_errors(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _written_beside(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
     """Open a temporary file in the same directory, and remove it in the end."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    temporary = _temporary(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
+        with _create(temporary, mode) as file:
             yield temporary, file
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _create(path: Path, mode: int) -> BinaryIO:
+    """Open a new file for writing; its mode does not depend on the umask."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.fchmod(descriptor, mode)
+    return os.fdopen(descriptor, "wb")
+
+
+def _temporary(path: Path) -> Path:
+    """Return a free name beside a file."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
 
 
 def sync(path: Path) -> None:

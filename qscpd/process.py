@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from qscpd.config import Config
+from qscpd.config.kinds import check_kinds
 from qscpd.config.places import check_places
 from qscpd.config.ports import explain_privileged, privileged_addresses
 from qscpd.errors import PermissionDeniedError
@@ -29,14 +30,16 @@ def take_user(config: Config) -> None:
 
     Raises:
         PermissionDeniedError: The user can't use something that is needed, or others can misuse it.
+        QscpdError: A directory is missing, or something else is in the place of a file.
     """
+    check_kinds(config)
     left_root = _leave_root(config)
     check_places(config)
-    if not left_root:
-        return
-    user = user_name(os.getuid())
+    user = user_name(os.geteuid())
     if low := privileged_addresses(config):
         raise PermissionDeniedError(explain_privileged(low, user))
+    if not left_root:
+        return
     reason = f"root has started qscpd; {config.store.path} belongs to this user"
     _log.warning("daemon.user", user=user, reason=reason)
 

@@ -54,7 +54,7 @@ def way_to(path: Path) -> Iterator[Path]:
 def closed_directory(path: Path) -> Path | None:
     """Return the first directory on the way that this user can't enter; None if there is none."""
     for directory in way_to(path):
-        if directory.exists() and not os.access(directory, os.X_OK, effective_ids=True):
+        if directory.is_dir() and not os.access(directory, os.X_OK, effective_ids=True):
             return directory
     return None
 

@@ -37,7 +37,7 @@ def exchange(path: Path, request: Request) -> bytes | None:
     Says on stderr that it waits, if the reply to a change takes long.
 
     Raises:
-        NotRunningError: The daemon hangs: it did not take the request, or did not answer a question.
+        NotRunningError: The daemon hangs or ended: it did not take the request, or did not answer a question.
         UnansweredError: It took a change, and it is unknown whether it was done.
         PermissionDeniedError: This user can't use the socket.
     """
@@ -59,6 +59,10 @@ def exchange(path: Path, request: Request) -> bytes | None:
         except OSError:
             answer = b""
     if not answer.endswith(b"\n"):
+        if is_question(request):
+            raise NotRunningError(
+                "the daemon exited before it answered; see its log (`journalctl -u qscpd`), then try again"
+            )
         raise UnansweredError(
             "the daemon exited before it answered; check with `qscpd listusers` or `qscpd room list` "
             "whether the request was done"

@@ -37,8 +37,6 @@ _ERASING_S: Final = 1.0
 _PAUSE_S: Final = 0.005
 """Pause between two steps of erasing, so that it takes at most half of the store's time."""
 
-_log = structlog.stdlib.get_logger("qscpd.admin")
-
 
 class LiveAdmin:
     """Performs requests on the store's thread; the bus has their events before the answer."""

@@ -12,12 +12,12 @@ from qscp.hints import one_line
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
 from qscpd.cli.streams import report
-from qscpd.config import DEFAULT_CONFIG_PATH, Config, LoadedConfig, find_warnings
-from qscpd.config.places import find_refusals
+from qscpd.config import DEFAULT_CONFIG_PATH, LoadedConfig, find_warnings
+from qscpd.config.kinds import find_wrong_kinds
+from qscpd.config.places import can_read_pair, find_refusals
 from qscpd.config.ports import explain_privileged, privileged_addresses
-from qscpd.errors import ConfigError, PermissionDeniedError
+from qscpd.errors import ConfigError, PermissionDeniedError, QscpdError
 from qscpd.privileges import SystemUser, acting_as, daemon_user, named_user
-from qscpd.reach import closed_directory
 from qscpd.unit import Unit, unit_with
 
 _NAMES_SHOWN: Final = 20
@@ -28,7 +28,7 @@ _NAMES_SHOWN: Final = 20
 @config_options()
 @click.pass_context
 def checkconfig(ctx: click.Context) -> None:
-    """Check configuration, certificate and permissions.
+    """Check configuration, certificate, addresses and files.
 
     Root checks as the user that the daemon has: the owner of the store.
     """
@@ -36,13 +36,29 @@ def checkconfig(ctx: click.Context) -> None:
     from qscpd.net.tls import load_pair  # noqa: PLC0415
 
     loaded = load_chosen(ctx)
-    _raise_if(_missing_directories(loaded.config))
     user, unit = _user_and_unit(loaded)
-    warnings = _check_as(user, unit, loaded)
-    certificate = load_pair(loaded.config.tls)
-    listen = check_listen(loaded.config.server.listen)
+    errors: list[QscpdError] = []
+    if wrong := list(find_wrong_kinds(loaded.config)):
+        errors.append(ConfigError(wrong))
+    refusals, warnings = _check_as(user, unit, loaded)
+    errors += map(PermissionDeniedError, refusals)
+    certificate = None
     now = datetime.now(UTC)
-    _raise_if([*certificate.problems(now), *listen.problems])
+    # A pair that can't be read is among the refusals.
+    if can_read_pair(loaded.config):
+        try:
+            certificate = load_pair(loaded.config.tls)
+            if problems := certificate.problems(now):
+                errors.append(ConfigError(problems))
+        except (ConfigError, PermissionDeniedError) as error:
+            errors.append(error)
+    listen = check_listen(loaded.config.server.listen)
+    if listen.problems:
+        errors.append(ConfigError(listen.problems))
+    if certificate is None or errors:
+        _report_errors(errors)
+        # The daemon would give up at the first one.
+        ctx.exit(errors[0].exit_code)
     checked = "" if user.uid == os.geteuid() else f" (checked as user {user.name})"
     click.echo(f"{loaded.path}: no problems{checked}")
     click.echo(f"certificate for {_names(certificate.names)}, until {certificate.not_after:%Y-%m-%d}")
@@ -61,9 +77,11 @@ def _names(names: Sequence[str]) -> str:
     return one_line(", ".join(names[:_NAMES_SHOWN])) + more
 
 
-def _raise_if(problems: list[str]) -> None:
-    if problems:
-        raise ConfigError(problems)
+def _report_errors(errors: Sequence[QscpdError]) -> None:
+    """Report all errors, each in the form that it has if it ends a command."""
+    for error in errors:
+        for problem in error.problems if isinstance(error, ConfigError) else (f"qscpd: {error}",):
+            report(problem)
 
 
 def _user_and_unit(loaded: LoadedConfig) -> tuple[SystemUser, Unit | None]:
@@ -78,11 +96,13 @@ def _user_and_unit(loaded: LoadedConfig) -> tuple[SystemUser, Unit | None]:
     return user, unit if unit is not None and unit.user == user.name else None
 
 
-def _check_as(user: SystemUser, unit: Unit | None, loaded: LoadedConfig) -> list[str]:
-    """Check what the daemon's user can use, and return the warnings of a daemon of that user.
+def _check_as(
+    user: SystemUser, unit: Unit | None, loaded: LoadedConfig
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Return why a daemon of this user would be refused, and what it would warn about.
 
     Raises:
-        PermissionDeniedError: The daemon would not start, or others can misuse its files.
+        PermissionDeniedError: root can't act as that user.
     """
     # A pipe, or what is behind a descriptor, is of this process.
     read = [] if loaded.path.is_relative_to("/dev") else [("the configuration", loaded.path)]
@@ -96,21 +116,4 @@ def _check_as(user: SystemUser, unit: Unit | None, loaded: LoadedConfig) -> list
         files = (loaded.path.absolute(), loaded.config.tls.certificate, loaded.config.tls.key)
         written = (loaded.config.store.path, loaded.config.log.session_log, loaded.config.server.admin_socket)
         refusals += unit.find_obstacles(files, dict.fromkeys(path.parent for path in written))
-    for refusal in refusals[:-1]:
-        report(f"qscpd: {refusal}")
-    if refusals:
-        raise PermissionDeniedError(refusals[-1])
-    return warnings
-
-
-def _missing_directories(config: Config) -> list[str]:
-    needed = (
-        ("store.path", config.store.path.parent),
-        ("log.session_log", config.log.session_log.parent),
-        ("server.admin_socket", config.server.admin_socket.parent.parent),  # the daemon makes the last one
-    )
-    return [
-        f"{key}: the directory {directory} does not exist; mount it, or create it for the daemon's user"
-        for key, directory in needed
-        if closed_directory(directory) is None and not directory.is_dir()
-    ]
+    return refusals, warnings

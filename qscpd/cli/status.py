@@ -20,9 +20,9 @@ from qscpd.errors import QscpdError
 def status(ctx: click.Context, *, as_json: bool) -> None:
     """Show the status of the running daemon.
 
-    The exit code is 7 if it is not running. A sentence on stderr says if the wall clock is not
-    trusted; then nothing is removed by its age. Another one names each address that nobody can
-    connect to, because the machine lacks it.
+    The exit code is 7 if it is not running, or does not answer within 3 s. Sentences on stderr say
+    what needs attention: an address that the machine lacks, a certificate that clients refuse or
+    that expires soon, a wall clock that is not trusted.
     """
     reply = admin.call(load_chosen(ctx).config, admin.Status())
     if not isinstance(reply, admin.DaemonStatus):

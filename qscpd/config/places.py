@@ -63,6 +63,12 @@ def find_refusals(config: Config, *read: tuple[str, Path]) -> Iterator[str]:
             yield place.sentence
 
 
+def can_read_pair(config: Config) -> bool:
+    """Return whether this user can read certificate and key, or they are missing."""
+    paths = (config.tls.certificate, config.tls.key)
+    return not any(problem for path in paths for problem in _unusable("", path, os.R_OK))
+
+
 def find_open_places(config: Config) -> Iterator[OpenPlace]:
     """Yield the files that others can read or change, and the directories where they can put their own."""
     store, log, socket = config.store.path, config.log.session_log, config.server.admin_socket

@@ -10,7 +10,9 @@ from qscpd.config.model import Config
 _FIRST_FREE: Final = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 """First port that needs no privilege, also for IPv6 (ip(7), linux/Documentation/networking/ip-sysctl.rst)."""
 
-_DEFAULT_FIRST_FREE: Final = 1024
+FIRST_FREE_PORT: Final = 1024
+"""The same where the system does not say otherwise."""
+
 _STATUS: Final = Path("/proc/self/status")
 
 _CAP_NET_BIND_SERVICE: Final = 1 << 10
@@ -25,7 +27,7 @@ DROP_IN: Final = (
 
 def privileged_addresses(config: Config) -> list[ListenAddress]:
     """Return the addresses in `server.listen` whose ports this user can't use."""
-    first = _DEFAULT_FIRST_FREE
+    first = FIRST_FREE_PORT
     with contextlib.suppress(OSError, ValueError):
         first = int(_FIRST_FREE.read_text(encoding="utf-8"))
     found = [address for address in config.server.listen if 0 < address.port < first]
@@ -46,5 +48,6 @@ def explain_privileged(addresses: list[ListenAddress], user: str) -> str:
     shown = ", ".join(map(str, addresses))
     return (
         f"server.listen: {shown}: user {user} can't use a port this low. Choose one from 1024 on, such as "
-        f"7727; or allow it in the unit: run `systemctl edit qscpd`, and write {DROP_IN}"
+        "7727; or allow it in the unit (docs/installation.md): run `systemctl edit qscpd`, and write "
+        f"{DROP_IN}"
     )

@@ -2,19 +2,21 @@
 
 import contextlib
 import errno
+import os
 import socket
 import sys
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from qscp import DEFAULT_PORT
 from qscpd.config import Endpoint, ListenAddress
+from qscpd.config.ports import FIRST_FREE_PORT, explain_privileged
 from qscpd.errors import ConfigError, PermissionDeniedError, QscpdError
 from qscpd.net.acceptor import BACKLOG
 from qscpd.net.bound_addresses import BoundAddresses
 from qscpd.net.listen_plan import missing_reason, plan_listening, skip_reason
 from qscpd.net.local_addresses import open_socket, socket_address
+from qscpd.privileges import user_name
 
 _FREEBIND: Final = {4: (socket.IPPROTO_IP, 15), 6: (socket.IPPROTO_IPV6, 78)}
 """IP_FREEBIND of <linux/in.h> and IPV6_FREEBIND of <linux/in6.h>, for which Python has no names. They let a
@@ -22,9 +24,6 @@ process bind an address that the machine lacks (ip(7))."""
 
 _PORT_TRIES: Final = 16
 """Tries to find a port that is free on all addresses of a name; nearly every first one succeeds."""
-
-_PRIVILEGED: Final = 1024
-"""Ports below need CAP_NET_BIND_SERVICE (ip(7))."""
 
 
 class ListenCheck(NamedTuple):
@@ -114,11 +113,10 @@ def _explain(error: OSError, endpoint: Endpoint) -> QscpdError:
     if error.errno == errno.EADDRINUSE:
         return _PortTakenError(f"{where}: the port is in use; stop the other program or change the port")
     if error.errno in (errno.EACCES, errno.EPERM):
-        if endpoint.entry.port < _PRIVILEGED:
-            return PermissionDeniedError(
-                f"{where}: ports below {_PRIVILEGED} need root or CAP_NET_BIND_SERVICE (of the service: "
-                f"`systemctl edit qscpd`, see docs/installation.md); or use port {DEFAULT_PORT}"
-            )
+        # It is checked before, but the capability of a sandbox can be without effect.
+        if endpoint.entry.port < FIRST_FREE_PORT:
+            user = user_name(os.geteuid())
+            return PermissionDeniedError(explain_privileged([endpoint.entry], user))
         return PermissionDeniedError(
             f"{where}: this user has no permission to listen there; check the sandbox of the service and "
             "net.ipv4.ip_unprivileged_port_start"

@@ -8,9 +8,10 @@ Extensions follow RFC 5280, so that strict clients (Python 3.13) accept them.
 import itertools
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,7 @@ from qscpd.certificates.chain import find_extension, names_of
 from qscpd.certificates.check import ServerCertificate, check_pair
 from qscpd.certificates.pem import CA_CERTIFICATE, read_certificates, read_key
 from qscpd.errors import ConfigError, ExistsError, NotFoundError, UsageError
-from qscpd.files import replace_file, write_new_file
+from qscpd.files import FileChange, replace_files, write_new_files
 from qscpd.permissions import check_key_if_exists
 from qscpd.setup.names import NameChange, change_names, default_names, general_name
 
@@ -119,8 +120,7 @@ def make_authority(files: AuthorityFiles) -> None:
     builder = builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
     )
-    write_new_file(files.ca_key, _key_pem(key), mode=0o600)
-    write_new_file(files.ca_certificate, _sign(builder, key), mode=0o644)
+    write_new_files((files.ca_key, _key_pem(key), 0o600), (files.ca_certificate, _sign(builder, key), 0o644))
 
 
 def make_server_certificate(files: AuthorityFiles, names: Sequence[str]) -> ServerCertificate:
@@ -137,8 +137,7 @@ def make_server_certificate(files: AuthorityFiles, names: Sequence[str]) -> Serv
     _refuse_existing(files.certificate, files.key)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _issue(files, key, names)
-    write_new_file(files.key, _key_pem(key), mode=0o600)
-    write_new_file(files.certificate, certificate, mode=0o644)
+    write_new_files((files.key, _key_pem(key), 0o600), (files.certificate, certificate, 0o644))
     return check_pair(files.certificate, files.key)
 
 
@@ -153,7 +152,7 @@ def renew_server_certificate(
     """Replace the server's certificate by one that is valid from now; the old one gets a dated name.
 
     By default the key is kept: then one rename() is the whole change, and clients that
-    pinned the key still accept it.
+    pinned the key still accept it. Nothing is replaced before the new files are complete and checked.
 
     Args:
         files: Paths of the CA and of the old files.
@@ -170,18 +169,19 @@ def renew_server_certificate(
     check_key_if_exists(files.key)  # its mode is kept, also for a new key
     change = change_names(_present_names(files), add, drop)
     suffix = _free_suffix(files)
-    old: list[Path] = []
+    changes: list[FileChange] = []
     if new_key or not files.key.exists():
         generated = ec.generate_private_key(ec.SECP256R1())
         certificate = _issue(files, generated, change.names, days)
-        old += _replace(files.key, _key_pem(generated), suffix, mode=0o600)
+        changes.append(_change(files.key, _key_pem(generated), suffix, mode=0o600))
     else:
         certificate = _issue(files, read_key(files.key), change.names, days)
-    old += _replace(files.certificate, certificate, suffix, mode=0o644)
+    changes.append(_change(files.certificate, certificate, suffix, mode=0o644))
+    old = replace_files(changes, partial(_check_new, files))
     return Renewal(
         certificate=check_pair(files.certificate, files.key),
         names=change,
-        old=tuple(old),
+        old=old,
         authority_end=_own_certificate(files.ca_certificate, read_key(files.ca_key)).not_valid_after_utc,
     )
 
@@ -209,10 +209,23 @@ def _free_suffix(files: AuthorityFiles) -> str:
     )
 
 
-def _replace(path: Path, content: bytes, suffix: str, *, mode: int) -> list[Path]:
-    """Replace a file, and return where the old one is, if there was one."""
-    old = path.with_name(path.name + suffix)
-    return [old] if replace_file(path, content, old, mode=mode) else []
+def _change(path: Path, content: bytes, suffix: str, *, mode: int) -> FileChange:
+    return FileChange(path, content, mode, path.with_name(path.name + suffix))
+
+
+def _check_new(files: AuthorityFiles, staged: Mapping[Path, Path]) -> None:
+    """Check a new pair before it is in its place.
+
+    Raises:
+        ConfigError: No client could use it.
+    """
+    try:
+        check_pair(staged[files.certificate], staged.get(files.key, files.key))
+    except ConfigError as error:
+        problems = error.problems
+        for path, temporary in staged.items():
+            problems = [each.replace(str(temporary), str(path)) for each in problems]
+        raise ConfigError([f"{each}. Nothing was changed" for each in problems]) from None
 
 
 def check_authority_key(certificate: Path) -> None:

@@ -98,7 +98,10 @@ async def test_a_store_that_fails_leaves_its_reason(
         ("store.path=/nowhere/qscpd.db", "/nowhere"),
         ("tls.key=none.key", "none.key: the private key can't be read"),
         ("server.listen=no.such.host.invalid:7727", "server.listen: no.such.host.invalid:7727"),
-        ("log.session_log=/nowhere/sessions.log", "the session log can't be written"),
+        (
+            "log.session_log=/nowhere/sessions.log",
+            "log.session_log: the directory of /nowhere/sessions.log does",
+        ),
         ("log.level=loud", "'loud' is not allowed"),
     ],
 )

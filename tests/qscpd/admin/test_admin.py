@@ -27,6 +27,7 @@ from qscpd.errors import (
     QscpdError,
     StoreError,
     StoreFullError,
+    UnansweredError,
     UsageError,
 )
 from qscpd.store import open_store, store_url
@@ -468,8 +469,18 @@ def test_a_held_lock_without_a_socket_is_reported(config: Config, monkeypatch: p
         admin.call(config, admin.AddUser("alice", HASH))
 
 
-def test_a_daemon_that_dies_while_answering_is_reported(config: Config) -> None:
-    """A daemon that dies before it answers raises an error that says so."""
+@pytest.mark.parametrize(
+    ("request_", "error", "advice"),
+    [
+        (admin.ListUsers(), NotRunningError, "try again"),
+        (admin.Status(), NotRunningError, "try again"),
+        (admin.LockUser("bob"), UnansweredError, "whether the request was done"),
+    ],
+)
+def test_a_daemon_that_dies_while_answering_is_reported(
+    config: Config, request_: admin.Request, error: type[QscpdError], advice: str
+) -> None:
+    """A daemon that dies before it answers raises an error that says so; only a change can have been done."""
     code = (
         "import socket, sys\n"
         "s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print('up', flush=True)\n"
@@ -479,8 +490,8 @@ def test_a_daemon_that_dies_while_answering_is_reported(config: Config) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as peer:
         assert peer.stdout is not None
         assert peer.stdout.readline()
-        with pytest.raises(QscpdError, match="exited before it answered"):
-            admin.call(config, admin.ListUsers())
+        with pytest.raises(error, match=f"exited before it answered; .*{advice}"):
+            admin.call(config, request_)
 
 
 def test_a_missing_directory_of_the_store_is_reported(tmp_path: Path) -> None:

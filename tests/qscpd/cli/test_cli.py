@@ -244,6 +244,24 @@ def test_all_mistakes_of_a_configuration_are_reported(dev: Run) -> None:
         ]
 
 
+def test_checkconfig_lists_all_problems_at_once(dev: Run) -> None:
+    """Files, certificate and addresses, in the order in which `run` would give up; the first one's code."""
+    Path("var").chmod(0o777)
+    Path("certs/server.pem").unlink()
+    listen = ("--set", "server.listen=127.0.0.1:7727, localhost:7727")
+    result = dev("checkconfig", *listen)
+    permission, certificate, address = result.stderr.splitlines()
+    assert permission.startswith("qscpd: store.path: other users can put files of their own")
+    assert certificate.endswith("server.pem: the certificate can't be read: No such file or directory")
+    assert address.startswith("server.listen: 127.0.0.1:7727 and localhost:7727 both listen")
+    assert result.exit_code == ExitCode.PERMISSION
+    result = dev("checkconfig", *listen, "--set", "store.path=no/q.db")
+    assert result.exit_code == ExitCode.CONFIG
+    first, *_, last = result.stderr.splitlines()
+    assert first.startswith("store.path: the directory of ")
+    assert last == address
+
+
 def test_checkconfig_looks_at_certificate_and_directories(dev: Run) -> None:
     """`checkconfig` finds what would make `run` fail."""
     assert "config/qscpd.yaml: no problems" in dev("checkconfig").stdout
