@@ -22,7 +22,7 @@ from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnMessage
 from qscp_client.errors import InterruptedByUserError, OutputError, UsageError
-from qscp_client.streams import explain_write_error
+from qscp_client.streams import explain_write_error, has_same_reader
 from qscp_client.text import Kind, Line
 from qscp_client.ui.echo import echo
 from qscp_client.ui.render import describe, describe_lines, name_content
@@ -66,7 +66,10 @@ class PlainFrontEnd:
         self._input = _LineReader()
         self._engine: Engine | None = None
         self._messages = StreamWriter(sys.stdout)
-        self._notices = StreamWriter(sys.stderr)
+        # What goes to one terminal or pipe stays in order, also while it is stuck.
+        self._notices = (
+            self._messages if has_same_reader(sys.stdout, sys.stderr) else StreamWriter(sys.stderr)
+        )
         self._shows_messages = True
         self._patience: asyncio.Timeout | None = None
 
@@ -108,8 +111,8 @@ class PlainFrontEnd:
 
     async def drain(self) -> None:
         """Wait until everything is written."""
-        await self._messages.drain()
-        await self._notices.drain()
+        for writer in (self._messages, self._notices):
+            await writer.drain()
 
     def check_output(self) -> None:
         """Check that everything could be written; raises as `FrontEnd`."""

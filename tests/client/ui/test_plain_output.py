@@ -183,6 +183,25 @@ async def test_lines_are_sent_while_the_output_is_stuck(
     assert pair.read["alice"] == 1
 
 
+async def test_what_is_stuck_in_one_output_stays_in_order(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """Messages and notices that wait for the same reader are written in their order."""
+    server.write("bob", "alice", "are you there?")
+    async with stuck(client_command, environment, "stdout", "stderr") as (process, output):
+        assert process.stdin is not None
+        process.stdin.write("\n".join([*LOGIN, "bob", "/last", "hello", ""]).encode())
+        process.stdin.close()
+        await server.until(lambda script: script.bodies() == [("bob", "hello")])
+        with os.fdopen(os.dup(output), "rb") as file:
+            async with patiently():
+                lines = (await asyncio.to_thread(file.read)).decode().splitlines()
+    begin, end = lines.index("* Last messages with bob:"), lines.index("* (end of the last messages)")
+    assert [line.rpartition("] ")[2].split("bob: ")[-1] for line in lines[begin + 1 : end]] == [
+        "are you there?"
+    ]
+
+
 async def test_messages_stuck_in_the_output_stay_unread(
     server: ScriptedServer, client_command: list[str], environment: dict[str, str], run_client: ClientRunner
 ) -> None:
