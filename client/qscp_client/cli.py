@@ -176,9 +176,14 @@ async def _chat(settings: ClientConfig) -> ExitCode:
             sends_typing=sends_typing,
             hidden=login.hidden,
         )
-        code = await ClientRunner(
-            engine, front, device, lambda: login.again(engine.presence.for_login())
-        ).run(link, welcome)
+        runner = ClientRunner(engine, front, device, lambda: login.again(engine.presence.for_login()))
+        try:
+            code = await runner.run(link, welcome)
+        except ClientError:
+            await front.drain()  # before the reason is written
+            raise
+        if code is not ExitCode.INTERRUPTED:
+            await front.drain()
         if code is ExitCode.OK:
             front.check_output()
         return code

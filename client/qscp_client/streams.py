@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import sys
 from typing import Final, TextIO
 
@@ -57,6 +58,16 @@ def discard(stream: TextIO) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
+
+
+def has_same_reader(one: TextIO, other: TextIO) -> bool:
+    """Return whether two streams go to the same terminal, pipe or socket."""
+    try:
+        mode = os.fstat(one.fileno()).st_mode
+        can_be_stuck = one.isatty() or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+        return can_be_stuck and os.path.sameopenfile(one.fileno(), other.fileno())
+    except OSError:
+        return False
 
 
 def explain_write_error(error: OSError) -> str:

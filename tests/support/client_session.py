@@ -69,6 +69,9 @@ class GivenLines:
         self.touched = touched
         return contextlib.nullcontext()
 
+    async def drain(self) -> None:
+        """Do nothing: events are kept in memory."""
+
     def check_output(self) -> None:
         """Do nothing: events are kept in memory."""
 

@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Callable
 
-from qscp.frames import ClientFrame, ClientRead, Received
-from qscp_client.core.changes import Added, Change, Moved, Reported
+from qscp.frames import ClientFrame
+from qscp_client.core.changes import Added, Change
 from qscp_client.core.events import Event
 from qscp_client.core.notices import Problem
+from qscp_client.core.withheld import Withheld
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Output:
     failed: int = 0
     """How much of what was typed in this run was refused, here or by the server."""
     is_shown: bool = True
-    """Whether the user can see the events; if not, positions are neither sent nor saved."""
+    """Whether the user can see the events; if not, positions are neither sent nor saved until then."""
+    withheld: Withheld = dataclasses.field(default_factory=Withheld)
 
     def send(self, frame: ClientFrame) -> None:
         """Add a frame."""
@@ -47,7 +49,7 @@ class Output:
     def take_frames(self) -> list[ClientFrame]:
         """Remove and return the frames."""
         taken, self.frames = self.frames, []
-        return taken if self.is_shown else [x for x in taken if not isinstance(x, Received | ClientRead)]
+        return self.withheld.frames(taken, is_shown=self.is_shown)
 
     def take_events(self) -> list[Event]:
         """Remove and return the events."""
@@ -57,7 +59,7 @@ class Output:
     def take_changes(self) -> list[Change]:
         """Remove and return the changes."""
         taken, self.changes = self.changes, []
-        return taken if self.is_shown else [x for x in taken if not isinstance(x, Moved | Reported)]
+        return self.withheld.changes(taken, is_shown=self.is_shown)
 
     def take_additions(self) -> list[Change]:
         """Remove and return the new entries of the outbox."""

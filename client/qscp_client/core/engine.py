@@ -228,9 +228,9 @@ class Engine:
         """Remove and return the changes to save after everything was shown."""
         return self._out.take_changes()
 
-    def leave_unread(self) -> None:
-        """Report and save no position any more: messages can't be shown, and have to come again."""
-        self._out.is_shown = False
+    def set_shown(self, *, is_shown: bool) -> None:
+        """Report and save no position while messages can't be shown: they might have to come again."""
+        self._out.is_shown = is_shown
 
     # --- the connection
 
@@ -254,6 +254,7 @@ class Engine:
     def disconnected(self) -> None:
         """Continue without a connection."""
         self.online = False
+        self._out.withheld.disconnected()
         lost = self._requests.disconnected()
         self._history.disconnected(lost)
         self._room_requests.disconnected(lost)

@@ -138,6 +138,12 @@ def _check_ipv6(address: ipaddress.IPv6Address) -> str:
             f"{address} is a link-local address, which needs the network interface: "
             f"write {address}%INTERFACE, such as {address}%eth0"
         )
+    if address.scope_id and not (address.is_link_local or address.is_multicast):
+        plain = str(address).partition("%")[0]
+        raise ValueError(
+            "only a link-local address (fe80::) has a network interface; "
+            f'leave out "%{quote(address.scope_id)}": write [{plain}] or [{plain}]:{DEFAULT_PORT}'
+        )
     return str(address)
 
 

@@ -50,6 +50,9 @@ class FrontEnd(Protocol):
             touched: To be called when a key is pressed.
         """
 
+    async def drain(self) -> None:
+        """Wait until everything that was shown is written, or can't be."""
+
     def check_output(self) -> None:
         """Check at the end that everything could be shown.
 

@@ -1,7 +1,8 @@
 """Front end for pipes and files: plain lines, no escapes, no prompts.
 
 Messages go to standard output; notices (`* `) and problems (`! `) go to standard error. After the end of
-input the answers to everything sent are awaited. What can't be written keeps no line from being sent.
+input the answers to everything sent are awaited. What can't be written keeps no line from being sent, and
+neither does an output that takes nothing for a while, such as a pager.
 """
 
 import asyncio
@@ -9,22 +10,23 @@ import collections
 import contextlib
 import dataclasses
 import getpass
-import io
+import itertools
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Final, TextIO
+from typing import Final
 
 from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.engine import Engine
 from qscp_client.core.events import Amended, Event, LineState, MessageSent, OwnMessage
 from qscp_client.errors import InterruptedByUserError, OutputError, UsageError
-from qscp_client.streams import discard, explain_write_error
+from qscp_client.streams import explain_write_error, has_same_reader
 from qscp_client.text import Kind, Line
 from qscp_client.ui.echo import echo
 from qscp_client.ui.render import describe, describe_lines, name_content
+from qscp_client.ui.stream_writer import StreamWriter
 
 _PASSWORD_TRIES: Final = 3
 """At a terminal."""
@@ -45,6 +47,13 @@ _LINE_LIMIT: Final = 1024 * 1024
 """Bytes of a line that are kept: far more than a message can have, so that it is refused with a notice."""
 
 
+_MESSAGES: Final = (Kind.MESSAGE, Kind.MENTION, Kind.OWN_MESSAGE)
+"""What is written to standard output."""
+
+_MARKS: Final = {Kind.NOTICE: "*", Kind.PROBLEM: "!"}
+"""What precedes the lines of standard error."""
+
+
 class PlainFrontEnd:
     """Lines from standard input, lines to standard output and standard error."""
 
@@ -56,13 +65,13 @@ class PlainFrontEnd:
         self._me = ""
         self._input = _LineReader()
         self._engine: Engine | None = None
-        self._lost: OSError | None = None
-        """Why something could not be written."""
+        self._messages = StreamWriter(sys.stdout)
+        # What goes to one terminal or pipe stays in order, also while it is stuck.
+        self._notices = (
+            self._messages if has_same_reader(sys.stdout, sys.stderr) else StreamWriter(sys.stderr)
+        )
         self._shows_messages = True
         self._patience: asyncio.Timeout | None = None
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
 
     @property
     def password_tries(self) -> int:
@@ -78,7 +87,7 @@ class PlainFrontEnd:
         if not sys.stdin.isatty():
             return await self._next("a user name")
         with echo(_INPUT, on=True):
-            self._write_to(sys.stderr, "User name: ", flush=True)
+            self._notices.write("User name: ")
             return await self._next("a user name")
 
     async def ask_password(self) -> str:
@@ -100,12 +109,18 @@ class PlainFrontEnd:
         self._engine = engine
         return contextlib.nullcontext()
 
+    async def drain(self) -> None:
+        """Wait until everything is written."""
+        for writer in (self._messages, self._notices):
+            await writer.drain()
+
     def check_output(self) -> None:
         """Check that everything could be written; raises as `FrontEnd`."""
-        if isinstance(self._lost, BrokenPipeError):
-            raise self._lost  # its reader left, which is no fault
-        if self._lost is not None:
-            raise OutputError(f"The output can't be written: {explain_write_error(self._lost)}.")
+        lost = self._messages.error or self._notices.error
+        if isinstance(lost, BrokenPipeError):
+            raise lost  # its reader left, which is no fault
+        if lost is not None:
+            raise OutputError(f"The output can't be written: {explain_write_error(lost)}.")
 
     def show(self, happened: Sequence[Event]) -> None:
         """Write events; what was typed is not repeated, only its state."""
@@ -123,10 +138,16 @@ class PlainFrontEnd:
         self._write(lines)
 
     async def read_lines(self) -> list[TypedLine]:
-        """Return the next lines of the input; none if messages can't be shown and no more lines come."""
+        """Return the next lines of the input; none if messages can't be shown and no more lines come.
+
+        The end of the input is returned when messages are written: only then are they read.
+        """
         try:
             async with asyncio.timeout(None if self._shows_messages else _LAST_INPUT_S) as self._patience:
-                return [TypedLine(text) for text in await self._input.next_ones()]
+                lines = [TypedLine(text) for text in await self._input.next_ones()]
+                if not lines:
+                    await self._messages.drain()
+                return lines
         except TimeoutError:
             return []
         finally:
@@ -142,34 +163,19 @@ class PlainFrontEnd:
         return text
 
     def _write(self, lines: list[Line]) -> None:
-        for line in lines:
-            match line.kind:
-                case Kind.MESSAGE | Kind.MENTION | Kind.OWN_MESSAGE:
-                    self._write_to(sys.stdout, f"{dataclasses.replace(line, mark='')}\n")
-                case Kind.NOTICE:
-                    self._write_to(sys.stderr, f"* {line}\n")
-                case Kind.PROBLEM:
-                    self._write_to(sys.stderr, f"! {line}\n")
-        self._write_to(sys.stdout, "", flush=True)
-        self._write_to(sys.stderr, "", flush=True)
-
-    def _write_to(self, stream: TextIO, text: str, *, flush: bool = False) -> None:
-        """Write to an output; from its first failure on, what is written to it is lost."""
-        try:
-            stream.write(text)
-            if flush:
-                stream.flush()
-        except OSError as error:
-            self._lost = self._lost or error
-            discard(stream)
-            if stream is sys.stdout:
-                self._leave_unread()
+        for is_message, run in itertools.groupby(lines, lambda line: line.kind in _MESSAGES):
+            if is_message:
+                self._messages.write("".join(f"{dataclasses.replace(line, mark='')}\n" for line in run))
+            else:
+                self._notices.write("".join(f"{_MARKS[line.kind]} {line}\n" for line in run))
+        if self._messages.error is not None and self._shows_messages:
+            self._leave_unread()
+        if self._engine is not None:
+            self._engine.set_shown(is_shown=self._shows_messages and not self._messages.is_stuck)
 
     def _leave_unread(self) -> None:
         """Leave messages unread from now on, and end when no more lines come."""
         self._shows_messages = False
-        if self._engine is not None:
-            self._engine.leave_unread()
         if self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time() + _LAST_INPUT_S)
 

@@ -139,6 +139,9 @@ class TerminalFrontEnd:
             finally:
                 self._print([line for event in self._pending.flush() for line in describe(event, engine.me)])
 
+    async def drain(self) -> None:
+        """Do nothing: events are written when they are shown."""
+
     def check_output(self) -> None:
         """Do nothing: a terminal that takes no output is gone, with its input."""
 

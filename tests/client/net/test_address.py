@@ -72,6 +72,8 @@ INVALID = {
     "[fe80::1]:7727": "needs the network interface",
     "fe80::1%": "has no network interface after the %",
     "[fe80::1%]:7727": "has no network interface after the %",
+    "::1%lo": 'leave out "%lo": write \\[::1\\] or',
+    "[2001:db8::1%eth0]:7727": 'only a link-local address .*; leave out "%eth0": write \\[2001:db8::1\\]',
     # names
     "a..b": "has an empty part beside a dot",
     ".example.org": "has an empty part beside a dot",

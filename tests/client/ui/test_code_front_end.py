@@ -50,6 +50,9 @@ class CodeFrontEnd:
         del engine, touched
         return nullcontext()
 
+    async def drain(self) -> None:
+        """Do nothing: events are kept in memory."""
+
     def check_output(self) -> None:
         """Do nothing: events are kept in memory."""
 

@@ -1,15 +1,18 @@
 """The client in a pipe with closed and full standard streams, and with readers that left."""
 
 import asyncio
+import contextlib
 import itertools
 import os
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from qscp_client.errors import ExitCode
 from tests.client.conftest import REPOSITORY, ClientRunner
 from tests.support.scripted_server import ScriptedServer
+from tests.support.stuck_pipe import fill_pipe
 from tests.support.waiting import patiently
 
 LOGIN = ("alice", "wonderland")
@@ -131,3 +134,86 @@ async def test_streams_that_are_not_blocking(
             assert (await reading).count(b"\n") == 150
             assert await process.wait() == ExitCode.OK
     assert server.bodies() == [("bob", "hello")]
+
+
+@contextlib.asynccontextmanager
+async def stuck(
+    client_command: list[str], environment: dict[str, str], *streams: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """Run a client that writes these streams to a full pipe; yield it, and the other end of the pipe."""
+    output, written = os.pipe()
+    fill_pipe(written)
+    process = await asyncio.create_subprocess_exec(
+        *client_command,
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=written if "stdout" in streams else asyncio.subprocess.DEVNULL,
+        stderr=written if "stderr" in streams else asyncio.subprocess.DEVNULL,
+    )
+    os.close(written)
+    try:
+        yield process, output
+    finally:
+        os.close(output)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        async with patiently():
+            await process.wait()
+
+
+@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")], ids="+".join)
+async def test_lines_are_sent_while_the_output_is_stuck(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str], streams: tuple[str, ...]
+) -> None:
+    """A reader that stands still keeps no line from being sent; the client ends when all was read."""
+    server.write("bob", "alice", "are you there?")
+    async with stuck(client_command, environment, *streams) as (process, output):
+        assert process.stdin is not None
+        process.stdin.write("\n".join([*LOGIN, "bob", "hello", "/last", "see you", ""]).encode())
+        process.stdin.close()
+        await server.until(lambda script: len(script.bodies()) == 2)
+        pair = server.archive.between("alice", "bob")
+        with os.fdopen(os.dup(output), "rb") as file:
+            async with patiently():
+                text = (await asyncio.to_thread(file.read)).decode()
+                assert await process.wait() == ExitCode.OK
+    assert text.count("are you there?") == (2 if "stdout" in streams else 0)
+    assert ("Welcome, alice" in text) == ("stderr" in streams)
+    assert pair.read["alice"] == 1
+
+
+async def test_what_is_stuck_in_one_output_stays_in_order(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str]
+) -> None:
+    """Messages and notices that wait for the same reader are written in their order."""
+    server.write("bob", "alice", "are you there?")
+    async with stuck(client_command, environment, "stdout", "stderr") as (process, output):
+        assert process.stdin is not None
+        process.stdin.write("\n".join([*LOGIN, "bob", "/last", "hello", ""]).encode())
+        process.stdin.close()
+        await server.until(lambda script: script.bodies() == [("bob", "hello")])
+        with os.fdopen(os.dup(output), "rb") as file:
+            async with patiently():
+                lines = (await asyncio.to_thread(file.read)).decode().splitlines()
+    begin, end = lines.index("* Last messages with bob:"), lines.index("* (end of the last messages)")
+    assert [line.rpartition("] ")[2].split("bob: ")[-1] for line in lines[begin + 1 : end]] == [
+        "are you there?"
+    ]
+
+
+async def test_messages_stuck_in_the_output_stay_unread(
+    server: ScriptedServer, client_command: list[str], environment: dict[str, str], run_client: ClientRunner
+) -> None:
+    """A client that is killed while its output is stuck shows the messages at its next start."""
+    server.write("bob", "alice", "one", "two")
+    async with stuck(client_command, environment, "stdout") as (process, _):
+        assert process.stdin is not None
+        process.stdin.write("\n".join([*LOGIN, "bob", "hello", ""]).encode())
+        await server.until(lambda script: script.bodies() == [("bob", "hello")])
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    pair = server.archive.between("alice", "bob")
+    assert (pair.delivered.get("alice", 0), pair.read.get("alice", 0)) == (0, 0)
+    done = await run_client(*LOGIN)
+    assert [line.split()[-1] for line in done.stdout.splitlines()][:2] == ["one", "two"]
