@@ -109,6 +109,9 @@ class _Group(click.Group):
         except InvalidNameError as error:
             _report(f"qscpd: {error}")
             ctx.exit(ExitCode.USAGE)
+        except MemoryError:
+            _report("qscpd: not enough memory; free some, or raise the limit of this process", ctx)
+            ctx.exit(ExitCode.FAILED)
         except OSError as error:
             if error.errno == errno.EPIPE:
                 raise  # click ends quietly

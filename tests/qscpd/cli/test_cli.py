@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 import qscp
 from qscpd.accounts.passwords import PasswordHasher
 from qscpd.build import commit
+from qscpd.cli import service
 from qscpd.cli.group import cli
 from qscpd.config import Config, parse_config
 from qscpd.errors import ExitCode
@@ -103,6 +104,15 @@ def test_a_password_that_needs_too_much_memory(dev: Run, command: str) -> None:
     assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
     assert "not enough memory to hash a password" in done.stderr
     assert users(dev) == [("bob", "active")]
+
+
+def test_a_command_without_memory(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that gets no memory ends with a sentence."""
+    monkeypatch.setattr(service, "commit", lambda: str(bytearray(2**32)))
+    with no_gigabytes():
+        done = run("version")
+    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
+    assert done.stderr.startswith("qscpd: not enough memory; ")
 
 
 def test_listusers_is_for_people_and_for_programs(dev: Run) -> None:
