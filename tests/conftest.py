@@ -16,12 +16,15 @@ from tests.support.wire import Wires
 
 
 def pytest_configure() -> None:
-    """Let SIGINT interrupt the programs under test, and set no deadline for property tests.
+    """Let SIGINT and SIGHUP reach the programs under test, and set no deadline for property tests.
 
-    A shell without job control starts background jobs with SIGINT ignored, and children inherit that.
+    A shell without job control starts background jobs with SIGINT ignored, nohup(1) ignores SIGHUP, and
+    children inherit that.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # The time of an example depends on the load of the machine; a test that hangs is ended anyway.
     settings.register_profile("qscp", deadline=None)
     settings.load_profile("qscp")

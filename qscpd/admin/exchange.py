@@ -70,6 +70,19 @@ def exchange(path: Path, request: Request) -> bytes | None:
     return answer
 
 
+def is_listening(path: Path) -> bool:
+    """Return whether a daemon has the admin socket open, whether or not it answers.
+
+    Raises:
+        PermissionDeniedError: This user can't use the socket.
+    """
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            return _connect(connection, path, time.monotonic())
+        except NotRunningError:  # it hangs
+            return True
+
+
 def _connect(connection: socket.socket, path: Path, deadline: float) -> bool:
     """Connect to the daemon; return whether one listens."""
     connection.settimeout(QUESTION_S)

@@ -7,13 +7,13 @@ from typing import Final
 import click
 
 from qscp.hints import one_line
-from qscpd import admin
+from qscpd.admin.exchange import is_listening
 from qscpd.cli.help import Command
 from qscpd.cli.options import choose_text, chosen_config, config_options, load_chosen
 from qscpd.cli.output import echo_damage
 from qscpd.cli.streams import report
 from qscpd.config import Config
-from qscpd.errors import ExitCode, NotRunningError, QscpdError, StoreBusyError
+from qscpd.errors import ExitCode, QscpdError, StoreBusyError
 
 _DIRECTORY: Final = click.Path(path_type=Path)
 
@@ -158,13 +158,9 @@ def _present_config(ctx: click.Context) -> Config | None:
 
 
 def _refuse_running(config: Config) -> None:
-    """Refuse if a daemon answers on the socket of a configuration, whatever its store is."""
-    try:
-        admin.call(config, admin.Status())
-    except NotRunningError:
+    """Refuse if a daemon listens on the socket of a configuration, whatever its store is."""
+    if not is_listening(config.server.admin_socket):
         return
-    except QscpdError:
-        pass  # it listens, but does not answer
     raise StoreBusyError(
         f"{config.server.admin_socket}: the daemon is running; stop it first: systemctl stop qscpd. "
         "Nothing was changed"

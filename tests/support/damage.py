@@ -35,7 +35,7 @@ _SHAPES: Final[Mapping[str, Callable[[_Entries], object]]] = {
     "a map": lambda entries: {"messages": len(entries)},
     "no entries": lambda _: [],
     "too few entries": lambda entries: entries[:-1],
-    "too many entries": lambda entries: [*entries, entries[-1]],
+    "too many entries": lambda entries: entries * 20,  # more than the places of missing rows beside it
     "entries of another shape": lambda entries: [each[:2] for each in entries],
     "a field too many": lambda entries: [[*each[:4], {}, 1] for each in entries],
     "a time below zero": _with(0, -1),
