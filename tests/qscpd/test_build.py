@@ -57,6 +57,8 @@ def test_no_checkout(checkout: Path, tmp_path: Path) -> None:
     assert commit_of_checkout(tmp_path) is None
     git(checkout, "checkout", "--quiet", "--orphan", "empty")
     assert commit_of_checkout(checkout) is None
+    git(checkout, "pack-refs", "--all")
+    assert commit_of_checkout(checkout) is None
     (checkout / "pyproject.toml").unlink()
     assert commit_of_checkout(checkout) is None
 

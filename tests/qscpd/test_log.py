@@ -32,6 +32,32 @@ except ValueError as error:
 """
 
 
+_UNPRINTABLE = """
+import structlog
+from qscpd.config.model import LogConfig
+from qscpd.log import configure_log
+class Unprintable:
+    def __repr__(self):
+        raise ZeroDivisionError("a bug")
+configure_log(LogConfig(format="json", level="info"))
+structlog.stdlib.get_logger("qscpd.test").info("link.open", odd=Unprintable())
+structlog.stdlib.get_logger("qscpd.test").info("link.close")
+"""
+
+
+def test_a_value_that_can_not_be_rendered() -> None:
+    """A bug of a value costs its own line only, which says so; nothing is raised into the daemon."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _UNPRINTABLE],
+        stderr=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.stderr.startswith("a line of the log can't be rendered: Traceback")
+    assert json.loads(done.stderr.splitlines()[-1])["event"] == "link.close"
+
+
 def run(*arguments: str) -> str:
     """Return the program's standard error."""
     done = subprocess.run(

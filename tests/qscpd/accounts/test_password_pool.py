@@ -46,22 +46,39 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
+def _no_thread(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 async def test_a_thread_that_can_not_be_started(
     hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without memory for a thread the password is refused, and later ones are checked."""
-
-    def no_thread(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
     pool = PasswordPool(hasher, workers=2, queue=10)
     password_hash = hasher.hash("correct horse")
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", no_thread)
+        patch.setattr(threading.Thread, "start", _no_thread)
         for _ in range(3):
             with pytest.raises(HashingError, match="no thread to hash a password"):
                 await pool.verify("correct horse", password_hash)
     assert pool.pending == 0
+    assert await pool.verify("correct horse", password_hash)
+    pool.close()
+
+
+async def test_a_second_thread_that_can_not_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one thread runs, only the password that asked for another is refused."""
+    gate = _Gate()
+    pool = PasswordPool(gate, workers=2, queue=10)
+    password_hash = gate.hash("correct horse")
+    first = asyncio.create_task(pool.verify("correct horse", password_hash))
+    await _until(lambda: gate.running == 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_thread)
+        with pytest.raises(HashingError, match="no thread to hash a password"):
+            await pool.verify("correct horse", password_hash)
+    gate.open.set()
+    assert await first
     assert await pool.verify("correct horse", password_hash)
     pool.close()
 
