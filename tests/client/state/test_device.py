@@ -288,3 +288,24 @@ def test_a_killed_process_loses_nothing(tmp_path: Path, lines: int) -> None:
     assert numbers[-1] in (added, added + 1)
     assert position in (moved, moved + 1)
     assert numbers == list(range(max(position - 2, 1), numbers[-1] + 1))
+
+
+def test_without_a_home_nothing_is_kept() -> None:
+    """A user without a home has a device in memory, with a reason."""
+    devices = Devices(None, str)
+    assert (devices.device_id, devices.hidden) == ("", False)
+    assert devices.problem == "this user has no home; set HOME or XDG_STATE_HOME to a directory"
+    with devices.acquire() as device:
+        device.save([Added(entry(1))])
+        assert (device.id, list(device.entries())) == ("", [entry(1)])
+
+
+def test_a_directory_that_goes_after_the_login(tmp_path: Path) -> None:
+    """What can't be made when it is needed is a reason; the device is in memory then."""
+    devices = Devices(tmp_path / "devices", lambda: "d" * 32)
+    assert (devices.device_id, devices.problem) == ("d" * 32, "")
+    (tmp_path / "devices").write_text("a file in its place")
+    with devices.acquire() as device:
+        device.save([Added(entry(1))])
+        assert list(device.entries()) == [entry(1)]
+    assert str(tmp_path / "devices") in devices.problem
