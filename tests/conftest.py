@@ -16,20 +16,31 @@ from tests.support.wire import Wires
 
 
 def pytest_configure() -> None:
-    """Let SIGINT and SIGHUP reach the programs under test, and set no deadline for property tests.
-
-    A shell without job control starts background jobs with SIGINT ignored, nohup(1) ignores SIGHUP, and
-    children inherit that.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Let signals reach the programs under test, and set no deadline for property tests."""
+    _ignore_no_signal()
     # The time of an example depends on the load of the machine; a test that hangs is ended anyway.
     settings.register_profile("qscp", deadline=None)
     settings.load_profile("qscp")
     if DEBUG:
         relax_programs()
+
+
+def _ignore_no_signal() -> None:
+    """Ignore neither SIGINT nor SIGHUP, because programs under test inherit that.
+
+    A shell without job control starts background jobs with SIGINT ignored, and nohup(1) ignores SIGHUP.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Undo what `qscpd run` in this process has left: it ignores SIGHUP without a terminal."""
+    yield
+    _ignore_no_signal()
 
 
 @pytest.fixture(autouse=True)
