@@ -36,6 +36,7 @@ from qscpd.certificates.explain import (
     explain_no_names,
     explain_refusal,
     explain_unknown_issuer,
+    explain_weakness,
 )
 from qscpd.certificates.handshake import (
     NoUsableNameError,
@@ -149,10 +150,12 @@ def _load(entries: Sequence[Entry], certificate: Path, key: Path) -> ssl.SSLCont
     fitting = next((each for each in entries if each.certificate.public_key() == public), None)
     if fitting is not entries[0]:
         raise ConfigError([explain_mismatch(entries, key, fitting)])
+    if (weakness := explain_weakness(entries)) is not None:
+        raise ConfigError([weakness])
     try:
         context = load_context(certificate, key)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError([explain_load(error, entries, certificate, key)]) from None
+        raise ConfigError([explain_load(error, certificate, key)]) from None
     failure = try_handshake(context, trust_nothing(), ())
     if failure is not None:
         raise ConfigError([explain_handshake(failure.reason or str(failure), entries[0])])

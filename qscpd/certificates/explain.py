@@ -116,14 +116,10 @@ def explain_mismatch(entries: Sequence[Entry], key: Path, fitting: Entry | None)
     )
 
 
-def explain_load(error: OSError, entries: Sequence[Entry], certificate: Path, key: Path) -> str:
-    """Return what OpenSSL dislikes about a pair that could be parsed.
+def explain_weakness(entries: Sequence[Entry]) -> str | None:
+    """Return which certificate has a key or a signature that clients refuse; None if there is none.
 
-    Args:
-        error: What OpenSSL raised.
-        entries: Certificates of the file.
-        certificate: The file.
-        key: File of the key.
+    Some versions of OpenSSL load them, and only the client refuses.
     """
     for each in entries:
         if has_weak_key(each.certificate):
@@ -131,6 +127,17 @@ def explain_load(error: OSError, entries: Sequence[Entry], certificate: Path, ke
             return f"{each.where} has a weak key ({kind}); make a key of 2048 bits or more, and a certificate"
         if has_weak_signature(each.certificate):
             return f"{each.where} is signed with a weak hash (SHA-1 or MD5); have it signed with SHA-256"
+    return None
+
+
+def explain_load(error: OSError, certificate: Path, key: Path) -> str:
+    """Return what OpenSSL dislikes about a pair that could be parsed.
+
+    Args:
+        error: What OpenSSL raised.
+        certificate: The file.
+        key: File of the key.
+    """
     for path, what in ((certificate, "certificate"), (key, "private key")):
         try:
             fault = find_fault(path, path.read_bytes(), what)
