@@ -2,7 +2,6 @@
 
 import codecs
 import contextlib
-import importlib
 import os
 import pwd
 from collections.abc import Iterator
@@ -16,9 +15,6 @@ DAEMON_USER: Final = "qscpd"
 
 _CODECS: Final = ("ascii", "latin-1", "idna")
 """Codecs that Python imports at their first use; another user might have no right to read its directory."""
-
-_MODULES: Final = ("urllib.parse",)
-"""Modules that the standard library imports late: `Path.as_uri` does since Python 3.13."""
 
 
 class SystemUser(NamedTuple):
@@ -99,8 +95,6 @@ def acting_as(user: SystemUser) -> Iterator[None]:
         return
     for codec in _CODECS:
         codecs.lookup(codec)
-    for module in _MODULES:
-        importlib.import_module(module)
     groups, gid = os.getgroups(), os.getegid()
     with _refusals(user):
         os.setgroups(user.groups)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from qscpd.store.clock import boot_id
 from qscpd.store.sqlite.faults import READ_ERRORS
+from qscpd.store.sqlite.uri import file_uri
 from qscpd.store.sqlite.wal import WalHeader, read_header
 
 _KEY: Final = "running"
@@ -88,7 +89,7 @@ def read_meta(store: Path, key: str, *, journal: bool) -> str | None:
         key: Key of the value.
         journal: Whether to read what is in the journal, too.
     """
-    uri = f"{store.as_uri()}?{'mode=ro' if journal else 'immutable=1'}"
+    uri = file_uri(store, "mode=ro" if journal else "immutable=1")
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
             row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

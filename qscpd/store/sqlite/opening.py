@@ -14,6 +14,7 @@ from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import Migration, check_schema, migrate, refuse_empty, schema_of
 from qscpd.store.sqlite.place import check_journal_is_free
 from qscpd.store.sqlite.recovery import check_journal, forget_index, refuse_without_journal
+from qscpd.store.sqlite.uri import file_uri
 from qscpd.store.sqlite.wal import wal_path
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
@@ -92,7 +93,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         path.stat()
         refuse_without_journal(path)
         db = sqlite3.connect(
-            f"{path.as_uri()}?mode=ro",
+            file_uri(path, "mode=ro"),
             uri=True,
             isolation_level=None,
             check_same_thread=False,

@@ -20,6 +20,7 @@ from qscpd.files import sync
 from qscpd.store.clock import boot_id
 from qscpd.store.sqlite.marker import Marker, read_marker, read_meta
 from qscpd.store.sqlite.migrations import schema_of
+from qscpd.store.sqlite.uri import file_uri
 from qscpd.store.sqlite.wal import (
     WalHeader,
     WalIndex,
@@ -173,7 +174,7 @@ def _is_of_another_store(store: Path) -> bool:
 
 def _recover(store: Path, header: WalHeader) -> int:
     """Return the number of frames that SQLite can recover, without writing to the database file."""
-    uri = f"{store.as_uri()}?mode=ro"
+    uri = file_uri(store, "mode=ro")
     with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as db:
         schema_of(db, str(store))
     index = parse_index(read_index(store))

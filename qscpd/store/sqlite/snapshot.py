@@ -24,6 +24,7 @@ from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import APPLICATION_ID
 from qscpd.store.sqlite.recovery import refuse_without_journal
 from qscpd.store.sqlite.schema_check import foreign_objects
+from qscpd.store.sqlite.uri import file_uri
 
 _FULL_SCHEMA: Final = 3
 """From this schema on, a conversation says where its messages begin and who can write in it."""
@@ -55,7 +56,7 @@ def copy_file(store: Path, target: Path, pause: Callable[[], None]) -> None:
         check_readable(store)
         store.stat()
         refuse_without_journal(store)
-        uri = f"{store.as_uri()}?mode=ro"
+        uri = file_uri(store, "mode=ro")
         with (
             contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as source,
             contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy,
@@ -93,7 +94,7 @@ def inspect_file(path: Path, on_damage: OnDamage) -> Contents:
     """
     try:
         # Nobody writes to a copy, so no lock and no journal is needed: `immutable`.
-        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        uri = file_uri(path, "mode=ro", "immutable=1")
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
             _distrust(db)
             if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
