@@ -5,8 +5,9 @@ import contextlib
 import socket
 import struct
 from collections.abc import Callable
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
+
+from tests.support.proxy import Proxy
 
 __all__ = ["Cut", "WireCutter"]
 
@@ -24,7 +25,7 @@ class Cut(NamedTuple):
     """Most bytes carried at a time."""
 
 
-class WireCutter:
+class WireCutter(Proxy):
     """The proxy; an asynchronous context manager.
 
     Args:
@@ -32,35 +33,14 @@ class WireCutter:
         choose: Returns how the next connection ends; None if it is not cut.
 
     Attributes:
-        port: Where clients connect to.
         cuts: How many connections were cut.
         handshakes_cut: How many of them in the handshake: before the server had sent 1000 bytes.
     """
 
     def __init__(self, port: int, choose: Callable[[], Cut | None]) -> None:
-        self.port = 0
+        super().__init__(port)
         self.cuts = self.handshakes_cut = 0
-        self._target = port
         self._choose = choose
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cut = self._choose() or Cut(2**60, 2**60, reset=False, chunk=65536)

@@ -2,46 +2,25 @@
 
 import asyncio
 import contextlib
-from types import TracebackType
-from typing import Self
+
+from tests.support.proxy import Proxy
 
 __all__ = ["Swallower"]
 
 
-class Swallower:
+class Swallower(Proxy):
     """The proxy; an asynchronous context manager.
 
     Args:
         port: Where the server listens.
 
     Attributes:
-        port: Where clients connect to.
         swallows: Whether what comes from either side is dropped.
     """
 
     def __init__(self, port: int) -> None:
-        self.port = 0
+        super().__init__(port)
         self.swallows = False
-        self._target = port
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
