@@ -1,5 +1,6 @@
 """The command `qscpd checkconfig`: everything that `qscpd run` needs, as the daemon's user."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import click
 from qscp.hints import one_line
 from qscpd.cli.help import Command
 from qscpd.cli.options import config_options, load_chosen
-from qscpd.cli.streams import report
+from qscpd.cli.streams import error_lines, report
 from qscpd.config import DEFAULT_CONFIG_PATH, LoadedConfig, find_warnings
 from qscpd.config.kinds import find_wrong_kinds
 from qscpd.config.places import can_read_pair, find_refusals
@@ -56,7 +57,8 @@ def checkconfig(ctx: click.Context) -> None:
     if listen.problems:
         errors.append(ConfigError(listen.problems))
     if certificate is None or errors:
-        _report_errors(errors)
+        for line in itertools.chain.from_iterable(map(error_lines, errors)):
+            report(line)
         # The daemon would give up at the first one.
         ctx.exit(errors[0].exit_code)
     checked = "" if user.uid == os.geteuid() else f" (checked as user {user.name})"
@@ -75,13 +77,6 @@ def _names(names: Sequence[str]) -> str:
     """Return the names of a certificate, which might come from anywhere: not too many, and safe to print."""
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return one_line(", ".join(names[:_NAMES_SHOWN])) + more
-
-
-def _report_errors(errors: Sequence[QscpdError]) -> None:
-    """Report all errors, each in the form that it has if it ends a command."""
-    for error in errors:
-        for problem in error.problems if isinstance(error, ConfigError) else (f"qscpd: {error}",):
-            report(problem)
 
 
 def _user_and_unit(loaded: LoadedConfig) -> tuple[SystemUser, Unit | None]:

@@ -12,8 +12,8 @@ from qscp.errors import InvalidNameError
 from qscp.hints import one_line
 from qscpd.cli.help import write_examples, write_sections
 from qscpd.cli.options import config_options
-from qscpd.cli.streams import discard_unwritable, explain_write_error, replace_closed_streams
-from qscpd.errors import ConfigError, ExitCode, QscpdError
+from qscpd.cli.streams import discard_unwritable, error_lines, explain_write_error, replace_closed_streams
+from qscpd.errors import ExitCode, QscpdError
 from qscpd.stderr import takes_output
 from qscpd.systemd import logs_to_journal
 
@@ -99,12 +99,9 @@ class _Group(click.Group):
         except click.UsageError as error:
             _show_usage(error)
             ctx.exit(error.exit_code)
-        except ConfigError as error:
-            for problem in error.problems:
-                _report(problem, ctx)
-            ctx.exit(error.exit_code)
         except QscpdError as error:
-            _report(f"qscpd: {error}", ctx)
+            for line in error_lines(error):
+                _report(line, ctx)
             ctx.exit(error.exit_code)
         except InvalidNameError as error:
             _report(f"qscpd: {error}")

@@ -11,7 +11,7 @@ from typing import Final, TextIO
 import click
 
 from qscp.hints import one_line
-from qscpd.errors import QscpdError
+from qscpd.errors import ConfigError, QscpdError
 
 _STDERR: Final = 2
 
@@ -34,6 +34,11 @@ def replace_closed_streams() -> None:
         else:
             sys.stdin = open(descriptor)  # noqa: SIM115, PTH123 - it stays open
     os.close(descriptor)
+
+
+def error_lines(error: QscpdError) -> list[str]:
+    """Return the lines that an error of a command has on stderr: one, or one for each problem."""
+    return error.problems if isinstance(error, ConfigError) else [f"qscpd: {error}"]
 
 
 def report(sentence: str) -> None:
