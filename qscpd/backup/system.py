@@ -35,7 +35,7 @@ from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import lock_store, newest_schema, open_store, store_in_use, store_url
 
 STOP_FIRST: Final = "stop it first: systemctl stop qscpd. Nothing was changed"
-
+"""End of a sentence about a daemon that runs."""
 
 _SLACK: Final = 1 << 20
 """Bytes that must be free beside the store's: its journal while it gets a new epoch, and small files."""
@@ -250,7 +250,8 @@ def _make_directory(path: Path, mode: int, owner: SystemUser) -> None:
 def _give_directory(store: Path, owner: SystemUser) -> None:
     """Give the store's directory to its user, who must make a journal in it."""
     with file_errors(store.parent):
-        if owner_of(store.parent) != owner and owner_of(store.parent).uid == 0:
+        present = owner_of(store.parent)
+        if present != owner and present.uid == 0:
             store.parent.chmod(0o700)
             os.chown(store.parent, owner.uid, owner.gid)
 

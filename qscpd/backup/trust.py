@@ -13,7 +13,7 @@ from qscpd.errors import ConfigError, PermissionDeniedError
 from qscpd.permissions import check_unchangeable
 
 _ELSEWHERE: Final = Path("/elsewhere/a/b/c") / CONFIG
-"""A place of the configuration with which relative paths are told from absolute ones."""
+"""A second place of the configuration: only relative paths differ between the two."""
 
 
 def check_relative_paths(directory: Path, text: str, loaded: LoadedConfig, present: Config | None) -> None:

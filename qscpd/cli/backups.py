@@ -159,12 +159,10 @@ def _present_config(ctx: click.Context) -> Config | None:
 
 def _refuse_running(config: Config) -> None:
     """Refuse if a daemon listens on the socket of a configuration, whatever its store is."""
-    if not is_listening(config.server.admin_socket):
-        return
-    raise StoreBusyError(
-        f"{config.server.admin_socket}: the daemon is running; stop it first: systemctl stop qscpd. "
-        "Nothing was changed"
-    )
+    from qscpd.backup.system import STOP_FIRST  # noqa: PLC0415 - as above
+
+    if is_listening(config.server.admin_socket):
+        raise StoreBusyError(f"{config.server.admin_socket}: the daemon is running; {STOP_FIRST}")
 
 
 @click.command(cls=Command, short_help="Remove old backups.", examples=("prune /var/backups/qscp --keep 14",))
