@@ -52,7 +52,6 @@ from qscpd.systemd import Notifier, watchdog_interval_s
 
 _TICK_S: Final = 1.0
 
-
 _GC_THRESHOLD: Final = 50_000
 """New objects between two garbage collections."""
 

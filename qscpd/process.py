@@ -38,10 +38,9 @@ def take_user(config: Config) -> None:
     user = user_name(os.geteuid())
     if low := privileged_addresses(config):
         raise PermissionDeniedError(explain_privileged(low, user))
-    if not left_root:
-        return
-    reason = f"root has started qscpd; {config.store.path} belongs to this user"
-    _log.warning("daemon.user", user=user, reason=reason)
+    if left_root:
+        reason = f"root has started qscpd; {config.store.path} belongs to this user"
+        _log.warning("daemon.user", user=user, reason=reason)
 
 
 def _leave_root(config: Config) -> bool:

@@ -38,8 +38,7 @@ def call(config: Config, request: Request) -> Reply:
         PermissionDeniedError: This user can use neither the socket nor the store.
         QscpdError: The error of a `Failed` reply, with its exit code.
     """
-    patience_s = min(_LOCK_PATIENCE_S, QUESTION_S) if is_question(request) else _LOCK_PATIENCE_S
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + (QUESTION_S if is_question(request) else _LOCK_PATIENCE_S)
     while (reply := _try(config, request)) is None:
         if time.monotonic() > deadline:
             raise NotRunningError(

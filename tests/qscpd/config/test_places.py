@@ -121,7 +121,7 @@ def test_a_group_may_write_to_the_directory(config: Config, place: Path, mode: i
 
 @pytest.mark.parametrize(("mode", "refused"), [(0o644, False), (0o660, False), (0o666, True), (0o642, True)])
 def test_an_open_session_log(config: Config, mode: int, refused: bool) -> None:
-    """Whoever can write to it decides whom fail2ban bans; reading is up to the operator."""
+    """A user who can write to it decides whom fail2ban bans; reading is up to the operator."""
     config.log.session_log.chmod(mode)
     (found,) = find_open_places(config)
     assert found.refused is refused

@@ -33,7 +33,7 @@ def test_an_address_that_this_machine_lacks(address: str) -> None:
 def test_what_can_not_be_found_out_counts_as_here(
     monkeypatch: pytest.MonkeyPatch, number: int, state: AddressState
 ) -> None:
-    """A kernel without the family is told from a process that can't open a socket."""
+    """A kernel without the family differs from a process that can't open a socket."""
 
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number))
