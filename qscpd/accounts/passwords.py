@@ -135,8 +135,8 @@ class PasswordHasher:
         """
         try:
             return bool(self._scheme.needs_update(password_hash))
-        except ValueError:
-            raise MalformedHashError("a stored password hash is malformed; set the password again") from None
+        except ValueError as error:
+            self._raise(error)
 
     def _hash(self, encoded: bytes) -> str:
         try:

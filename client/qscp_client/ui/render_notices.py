@@ -56,15 +56,18 @@ def _by(notice: Notice, done: str, passive: str) -> str:
 
 def _did(notice: Notice, done: str, passive: str) -> str:
     """Return who did something to another member or to the room, for how long, and why."""
-    return _by(
-        dataclasses.replace(notice, by="The operator") if notice.is_operator else notice, done, passive
-    )
+    return _by(dataclasses.replace(notice, by=_actor(notice)), done, passive)
+
+
+def _actor(notice: Notice) -> str:
+    """Return who did something, to begin a sentence; empty if that is not known."""
+    return "The operator" if notice.is_operator else notice.by
 
 
 def _topic(notice: Notice) -> str:
     if not notice.text:
         return _did(notice, f"removed the topic of {notice.name}", f"The topic of {notice.name} was removed")
-    who = "The operator" if notice.is_operator else notice.by
+    who = _actor(notice)
     return f"{f'{who} set a new topic of' if who else 'New topic of'} {notice.name}: {notice.text}"
 
 
@@ -109,7 +112,7 @@ def _missing_hidden(notice: Notice) -> str:
 
 
 def _settings(notice: Notice) -> str:
-    who = "The operator" if notice.is_operator else notice.by
+    who = _actor(notice)
     done = f"{who} changed {notice.name}" if who else f"{notice.name} was changed"
     if notice.room is None:
         return f"{done}."
