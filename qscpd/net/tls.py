@@ -37,15 +37,6 @@ def load_pair(tls: TlsConfig) -> ServerCertificate:
     return certificate
 
 
-def server_context(tls: TlsConfig) -> ssl.SSLContext:
-    """Return the context of `load_pair`.
-
-    Raises:
-        QscpdError: As `load_pair`.
-    """
-    return load_pair(tls).context
-
-
 class TlsEngine:
     """Server side of one TLS connection.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from qscpd.config import TlsConfig
-from qscpd.net.tls import TlsEngine, TlsError, server_context
+from qscpd.net.tls import TlsEngine, TlsError, load_pair
 from qscpd.setup.pki import AuthorityFiles, make_authority, make_server_certificate
 from tests.support.memory import memory_folder
 from tests.support.wire import TlsClient, client_context
@@ -73,5 +73,5 @@ def _contexts() -> _Contexts:
         files = AuthorityFiles(Path(name))
         make_authority(files)
         make_server_certificate(files, ["localhost"])
-        server = server_context(TlsConfig(certificate=files.certificate, key=files.key))
+        server = load_pair(TlsConfig(certificate=files.certificate, key=files.key)).context
         return _Contexts(server, client_context(files.ca_certificate))

@@ -14,7 +14,7 @@ from qscpd.net.admission import Visitor
 from qscpd.net.link import HIGH_WATER, Link, LinkSession
 from qscpd.net.pause import Pause
 from qscpd.net.peer_log import PeerLog
-from qscpd.net.tls import server_context
+from qscpd.net.tls import load_pair
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.clock import in_virtual_time
 from tests.support.wire import TlsClient, client_context
@@ -129,7 +129,7 @@ class Bench:
     """A link between a transport and a session, with a client at the other end."""
 
     def __init__(self, authority: AuthorityFiles, alpn: tuple[str, ...] = ("qscp/1",)) -> None:
-        self.context: ssl.SSLContext = server_context(TlsConfig(authority.certificate, authority.key))
+        self.context: ssl.SSLContext = load_pair(TlsConfig(authority.certificate, authority.key)).context
         self.config = replace(Config(), limits=LimitsConfig(output_stall_s=10, ping_after_s=30))
         self.session = RecordingSession()
         self.forgotten = 0

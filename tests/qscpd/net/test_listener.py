@@ -18,7 +18,7 @@ from qscpd.net.admission import Admission, Visitor
 from qscpd.net.link import Link, LinkSession
 from qscpd.net.listener import Listener
 from qscpd.net.peer_log import PeerLog
-from qscpd.net.tls import server_context
+from qscpd.net.tls import load_pair
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.waiting import PATIENCE_S, until
 
@@ -26,7 +26,7 @@ from tests.support.waiting import PATIENCE_S, until
 @pytest.fixture(scope="session")
 def context(authority: AuthorityFiles) -> ssl.SSLContext:
     """The daemon's TLS context."""
-    return server_context(TlsConfig(authority.certificate, authority.key))
+    return load_pair(TlsConfig(authority.certificate, authority.key)).context
 
 
 def no_session(link: Link) -> LinkSession:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import qscpd
 from qscpd.config.model import TlsConfig
 from qscpd.errors import ConfigError
-from qscpd.net.tls import TlsEngine, TlsError, server_context
+from qscpd.net.tls import TlsEngine, TlsError, load_pair
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.programs import unmeasured
 from tests.support.waiting import PATIENCE_S
@@ -23,7 +23,7 @@ from tests.support.wire import TlsClient, client_context
 @pytest.fixture(scope="session")
 def context(authority: AuthorityFiles) -> ssl.SSLContext:
     """The daemon's TLS context."""
-    return server_context(TlsConfig(authority.certificate, authority.key))
+    return load_pair(TlsConfig(authority.certificate, authority.key)).context
 
 
 @pytest.fixture(scope="session")
@@ -207,9 +207,9 @@ def test_a_connection_can_be_closed_in_the_middle_of_the_handshake(
 def test_a_pair_that_does_not_fit_is_refused(authority: AuthorityFiles, tmp_path: Path) -> None:
     """A key that does not match its certificate is refused before listening."""
     with pytest.raises(ConfigError, match=r"nothing\.pem"):
-        server_context(TlsConfig(tmp_path / "nothing.pem", authority.key))
+        load_pair(TlsConfig(tmp_path / "nothing.pem", authority.key))
     with pytest.raises(ConfigError):
-        server_context(TlsConfig(authority.ca_certificate, authority.key))
+        load_pair(TlsConfig(authority.ca_certificate, authority.key))
 
 
 _GROUPS = """
@@ -217,8 +217,8 @@ import sys
 from pathlib import Path
 import qscpd  # points OpenSSL at its configuration
 from qscpd.config.model import TlsConfig
-from qscpd.net.tls import TlsEngine, TlsError, server_context
-engine = TlsEngine(server_context(TlsConfig(Path(sys.argv[1]), Path(sys.argv[2]))))
+from qscpd.net.tls import TlsEngine, TlsError, load_pair
+engine = TlsEngine(load_pair(TlsConfig(Path(sys.argv[1]), Path(sys.argv[2]))).context)
 try:
     engine.receive(sys.stdin.buffer.read())
 except TlsError as error:
