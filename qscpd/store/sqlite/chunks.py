@@ -1,11 +1,13 @@
-"""The format of stored messages: a *chunk* is what one commit added to one conversation, or a part of that.
+"""The format of stored messages: a *chunk* has messages of one conversation whose seqs follow each other.
 
-A chunk is a msgpack array of (time_ms, sender, id, body), for few messages with a `MessageMeta` as the fifth.
-A change of one message rewrites its chunk, so a chunk has a bound; those of earlier versions can be larger.
-The seqs are dense and end at the row's `last_seq`, so they are not stored. A body of nil: erased.
-An empty blob stands for messages that are missing, so that the seqs of the next chunk are certain.
+Packed messages are a msgpack array of (time_ms, sender, id, body), for few of them with a `MessageMeta` as the
+fifth. A body of nil: erased. Packed messages of one conversation are joined without decoding them.
+
+A chunk is packed messages and a checksum. It is stored under its place, which has its conversation and its
+first seq, and the checksum covers the place. So a chunk is what was written there, or it is damaged.
 """
 
+import zlib
 from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple
 
@@ -19,18 +21,21 @@ Entry = tuple[int, int, str, str | None] | tuple[int, int, str, str | None, Mess
 """time_ms, sender, message id, body; and, unless it is `NO_META`, the meta."""
 
 BOUND: Final = 64 * 1024
-"""Bytes of a chunk that is written, at most, unless it is a single message: half a millisecond's work to read
-it, change a message and write it back."""
+"""Bytes of packed messages in a chunk at most, unless it is a single message: half a millisecond's work to
+read it, change a message and write it back."""
 
-MISSING: Final = b""
-"""Blob of a chunk whose messages are missing."""
+GROWING: Final = 8 * 1024
+"""Bytes of a chunk to which messages are still added: rewriting larger ones costs more than it saves space."""
+
+SEQ_BITS: Final = 32
+"""A message's place is its conversation << SEQ_BITS | its seq, and that of a chunk the place of its first."""
+
+CHECKSUM: Final = 4
+"""Bytes of a checksum, behind what it covers."""
 
 _ID_BYTES: Final = 16
 
 _HEX: Final = b"0123456789abcdefABCDEF"
-
-SMALL: Final = 0x90
-"""First byte of an array of up to 15 entries, less their number."""
 
 _LATEST_MS: Final = 2**53 - 1
 """The largest time that the protocol can express."""
@@ -44,9 +49,20 @@ _Id = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
 _Body = Annotated[str, msgspec.Meta(max_length=BODY_LIMIT)]
 
 HEAD: Final = 16
-"""Bytes at the beginning of a chunk that have the time of its first message."""
+"""Bytes at the beginning of a chunk that have its number of messages and the time of the first."""
+
+_SMALL: Final = 0x90
+"""First byte of an array of up to 15 entries, less their number."""
+
+_SMALL_COUNTS: Final = 16
+_MIDDLE_COUNTS: Final = 1 << 16
 
 pack: Final = msgspec.msgpack.Encoder().encode
+
+
+def place_of(conversation: int, seq: int) -> int:
+    """Return the place of a message."""
+    return conversation << SEQ_BITS | seq
 
 
 class Writers(NamedTuple):
@@ -69,32 +85,157 @@ class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fal
 
 
 _decoder: Final = msgspec.msgpack.Decoder(list[_Entry])
+_raw_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_entry_decoder: Final = msgspec.msgpack.Decoder(_Entry)
+
+_UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError)
 
 
-def rows(last_seq: int, blob: bytes, writers: Writers) -> list[MessageRow]:
-    """Return the messages of a chunk with their seqs, at least one.
+def seal(place: int, packed: bytes) -> bytes:
+    """Return packed messages, or other bytes, with a checksum that covers their place."""
+    return packed + _checksum(place, packed)
 
-    Args:
-        last_seq: Of the chunk.
-        blob: The chunk.
-        writers: Of its conversation.
+
+def unseal(place: int, blob: bytes) -> bytes:
+    """Return what `seal` got.
 
     Raises:
-        StoreDamagedError: It is not a chunk, or has what no message can have; the text says what.
+        StoreDamagedError: The checksum is another one.
+    """
+    packed = blob[:-CHECKSUM]
+    if blob[-CHECKSUM:] != _checksum(place, packed):
+        raise StoreDamagedError("its checksum is wrong")
+    return packed
+
+
+def _checksum(place: int, packed: bytes) -> bytes:
+    seed = zlib.crc32(place.to_bytes(8, "big"))
+    return zlib.crc32(packed, seed).to_bytes(CHECKSUM, "big")
+
+
+def join(pieces: Sequence[bytes]) -> bytes:
+    """Return several packed messages as one, without decoding them."""
+    if len(pieces) == 1:
+        return pieces[0]
+    count = sum(map(claimed, pieces))
+    return b"".join([_header(count), *(each[_header_size(each) :] for each in pieces)])
+
+
+def _header(count: int) -> bytes:
+    # https://github.com/msgpack/msgpack/blob/master/spec.md#array-format-family
+    if count < _SMALL_COUNTS:
+        return bytes((_SMALL + count,))
+    if count < _MIDDLE_COUNTS:
+        return b"\xdc" + count.to_bytes(2, "big")
+    return b"\xdd" + count.to_bytes(4, "big")
+
+
+def _header_size(packed: bytes) -> int:
+    return 1 + {0xDC: 2, 0xDD: 4}.get(packed[0], 0)
+
+
+def rows(first_seq: int, packed: bytes, writers: Writers) -> list[MessageRow]:
+    """Return packed messages with their seqs, at least one.
+
+    Args:
+        first_seq: Of the first one.
+        packed: The messages.
+        writers: Of their conversation.
+
+    Raises:
+        StoreDamagedError: They are none, or have what no message can have; the text says what.
     """
     try:
-        entries = _decoder.decode(blob)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
-        raise StoreDamagedError("is missing" if blob == MISSING else str(error)) from error
-    if len(entries) == 1 and (only := _plain(last_seq, entries[0], len(blob), writers)) is not None:
+        entries = _decoder.decode(packed)
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+    if len(entries) == 1 and (only := _plain(first_seq, entries[0], len(packed), writers)) is not None:
         return [only]
     found = [
         MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.meta)
-        for seq, each in enumerate(entries, last_seq - len(entries) + 1)
+        for seq, each in enumerate(entries, first_seq)
     ]
-    if problem := _problem(found, len(blob), writers):
+    if problem := _problem(found, len(packed), writers):
         raise StoreDamagedError(problem)
     return found
+
+
+def split(packed: bytes) -> list[msgspec.Raw]:
+    """Return packed messages without decoding them; see `row`.
+
+    Raises:
+        StoreDamagedError: They are none.
+    """
+    try:
+        return _raw_decoder.decode(packed)
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+
+
+def row(seq: int, raw: msgspec.Raw, writers: Writers) -> MessageRow:
+    """Return one message of `split`.
+
+    Raises:
+        StoreDamagedError: It is none, or has what no message can have.
+    """
+    try:
+        each = _entry_decoder.decode(raw)
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+    found = MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.meta)
+    if problem := _problem([found], len(raw), writers):
+        raise StoreDamagedError(problem)
+    return found
+
+
+class Change(NamedTuple):
+    """What amendments have made of a message: its meta, and its text if that is another one."""
+
+    meta: MessageMeta
+    body: str | None = None
+    has_body: bool = False
+    """Whether the text changed; a body of None is then a redacted text."""
+
+    def apply(self, message: MessageRow) -> MessageRow:
+        """Return the message as it is now."""
+        if self.has_body:
+            return message._replace(body=self.body, meta=self.meta)
+        return message._replace(meta=self.meta)
+
+
+class _StoredChange(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """A change, decoded."""
+
+    meta: MessageMeta
+    body: _Body | None | msgspec.UnsetType = msgspec.UNSET
+
+
+_change_decoder: Final = msgspec.msgpack.Decoder(_StoredChange)
+
+
+def pack_change(place: int, change: Change) -> bytes:
+    """Return a change as it is stored."""
+    return seal(place, pack([change.meta, change.body] if change.has_body else [change.meta]))
+
+
+def unpack_change(place: int, blob: bytes, writers: Writers) -> Change:
+    """Return a stored change.
+
+    Raises:
+        StoreDamagedError: It is none, or one that no message can have.
+    """
+    try:
+        found = _change_decoder.decode(unseal(place, blob))
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+    seq = place & ((1 << SEQ_BITS) - 1)
+    if found.meta.kind or not _is_possible(seq, found.meta, writers):
+        raise StoreDamagedError("what belongs to a message is wrong")
+    if found.body is msgspec.UNSET:
+        return Change(found.meta)
+    if found.body is not None and len(found.body.encode()) > BODY_LIMIT:
+        raise StoreDamagedError("a text is too long")
+    return Change(found.meta, found.body, has_body=True)
 
 
 def _plain(seq: int, entry: _Entry, size: int, writers: Writers) -> MessageRow | None:
@@ -148,15 +289,15 @@ def _is_possible(seq: int, meta: MessageMeta, writers: Writers) -> bool:
     )
 
 
-def claimed(blob: bytes | None) -> int:
-    """Return how many messages the first bytes of a chunk promise; 0 if they are damaged."""
+def claimed(packed: bytes | None) -> int:
+    """Return how many messages the first bytes of packed messages promise; 0 if they are damaged."""
     # https://github.com/msgpack/msgpack/blob/master/spec.md#array-format-family
-    if not isinstance(blob, bytes) or not blob:
+    if not isinstance(packed, bytes) or not packed:
         return 0
-    if SMALL <= blob[0] < SMALL + 16:
-        return blob[0] - SMALL
-    size = {0xDC: 2, 0xDD: 4}.get(blob[0], 0)
-    return int.from_bytes(blob[1 : 1 + size], "big")
+    if _SMALL <= packed[0] < _SMALL + _SMALL_COUNTS:
+        return packed[0] - _SMALL
+    size = {0xDC: 2, 0xDD: 4}.get(packed[0], 0)
+    return int.from_bytes(packed[1 : 1 + size], "big")
 
 
 def first_time(head: bytes | None) -> int | None:
@@ -179,16 +320,16 @@ def first_time(head: bytes | None) -> int | None:
     return time_ms if time_ms <= _LATEST_MS else None
 
 
-def count(blob: bytes) -> int:
-    """Return the number of messages of a chunk, of which nothing else is known; 0 if it is damaged."""
+def count(packed: bytes) -> int:
+    """Return the number of packed messages of which nothing else is known; 0 if they are damaged."""
     try:
-        return len(_decoder.decode(blob))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError):
+        return len(_decoder.decode(packed))
+    except _UNDECODABLE:
         return 0
 
 
 def divide(entries: Sequence[Entry]) -> list[tuple[int, bytes]]:
-    """Return entries as chunks within the bound, in order: of each its number of entries and its blob."""
+    """Return packed entries within the bound, in order: of each part its number of entries, and the bytes."""
     blob = pack(entries)
     if len(blob) <= BOUND or len(entries) == 1:
         return [(len(entries), blob)]

@@ -153,6 +153,32 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         CHECK (account <> blocked)
     ) STRICT, WITHOUT ROWID;
     """,
+    # 6: a journal first (`journal.py`), folded behind (`fold.py`) into chunks with checksums (`chunks.py`).
+    #
+    # A place is conversation << 32 | seq. `chunks` is keyed by the place of its first message, `amendments`
+    # by that of the changed one, and it is the rowid of `words`. conversations.last_seq is the last message
+    # that is folded. Nobody ranks, so the search index needs no sizes; phrases are looked for in the texts.
+    # The rows of messages are converted by `rewriting.py`, into a new file.
+    """
+    DROP TABLE chunks;
+    DROP TABLE words;
+    DELETE FROM meta WHERE key IN ('ids_indexed', 'words_indexed');
+    INSERT INTO meta VALUES ('folded', '0');
+    CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, batch BLOB NOT NULL) STRICT;
+    CREATE TABLE chunks (place INTEGER PRIMARY KEY, messages BLOB NOT NULL) STRICT;
+    CREATE TABLE amendments (place INTEGER PRIMARY KEY, change BLOB NOT NULL) STRICT;
+    CREATE TABLE id_runs (
+        account INTEGER NOT NULL,
+        last_id BLOB NOT NULL,
+        first_id BLOB NOT NULL,
+        places BLOB NOT NULL,
+        PRIMARY KEY (account, last_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE VIRTUAL TABLE words USING fts5 (
+        body, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 2');
+    INSERT INTO words (words, rank) VALUES ('automerge', 0);
+    INSERT INTO words (words, rank) VALUES ('crisismerge', 1999);
+    """,
 )
 
 
