@@ -188,6 +188,18 @@ def row(seq: int, raw: msgspec.Raw, writers: Writers) -> MessageRow:
     return found
 
 
+def senders(packed: bytes) -> list[tuple[int, str]]:
+    """Return account and id of packed messages.
+
+    Raises:
+        StoreDamagedError: They are none.
+    """
+    try:
+        return [(each.sender, each.id) for each in _decoder.decode(packed)]
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+
+
 class Change(NamedTuple):
     """What amendments have made of a message: its meta, and its text if that is another one."""
 

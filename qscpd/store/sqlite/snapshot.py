@@ -24,9 +24,10 @@ from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import APPLICATION_ID
 from qscpd.store.sqlite.recovery import refuse_without_journal
 from qscpd.store.sqlite.schema_check import foreign_objects
+from qscpd.store.sqlite.tail import ReadTail
 from qscpd.store.sqlite.uri import file_uri
 
-_FULL_SCHEMA: Final = 3
+_FULL_SCHEMA: Final = 6
 """From this schema on, a conversation says where its messages begin and who can write in it."""
 
 _LONGEST: Final = 64 * 1024 * 1024
@@ -130,13 +131,15 @@ def _contents(path: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Conten
     if schema < _FULL_SCHEMA:
         messages = sum(chunks.count(blob) for (blob,) in db.execute("SELECT messages FROM chunks"))
         return Contents(schema, epoch, accounts, len(conversations), messages)
-    reader = ChunkReader(DatabaseReader(path, db), on_damage)
-    for conversation in conversations:
-        for item in reader.after(reader.scope(conversation), 0):
-            if isinstance(item, Damage):
-                damaged += 1
-            else:
-                messages += 1
+    read = DatabaseReader(path, db)
+    reader = ChunkReader(read, ReadTail(read, on_damage), on_damage)
+    with read.snapshot():
+        for conversation in conversations:
+            for item in reader.after(reader.scope(conversation), 0):
+                if isinstance(item, Damage):
+                    damaged += 1
+                else:
+                    messages += 1
     return Contents(schema, epoch, accounts, len(conversations), messages, damaged)
 
 
