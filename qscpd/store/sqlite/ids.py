@@ -164,10 +164,12 @@ class MessageIds:
         """Return the highest id that an account has used; empty if it has used none."""
         newest = self.newest.get(account)
         if newest is None:
-            sql = """SELECT max(coalesce((SELECT max(id) FROM sent_ids WHERE account = ?), X''),
-                       coalesce((SELECT max(last_id) FROM id_runs WHERE account = ?), X''))"""
-            found: bytes = self._db.read(sql, account, account)[0][0]
-            newest = self.newest[account] = max(found.hex(), self.unfolded.last_of(account))
+            found: bytes = (
+                self._db.read("SELECT max(id) FROM sent_ids WHERE account = ?", account)[0][0] or b""
+            )
+            newest = self.newest[account] = max(
+                found.hex(), self._last_written(account), self.unfolded.last_of(account)
+            )
         return newest
 
     def look_up(self, message: NewMessage) -> UsedId | None:
@@ -270,8 +272,15 @@ class MessageIds:
             rows: Account, id, conversation and seq of its messages.
         """
         for account, message_id, conversation, seq in sorted(rows, key=itemgetter(0, 1)):
-            if message_id > self.unfolded.last_of(account):
+            # A fold that a crash has cut off can have written runs of some rows. They are not written again:
+            # a run of the rows that are left would hide those of the deleted ones.
+            if message_id > (self.unfolded.last_of(account) or self._last_written(account)):
                 self.unfolded.add(account, Run(message_id, message_id, ((conversation, seq, seq),)))
+
+    def _last_written(self, account: int) -> str:
+        """Return the highest id of an account's runs in the file; empty if there is none."""
+        found = self._db.read("SELECT max(last_id) FROM id_runs WHERE account = ?", account)[0][0]
+        return found.hex() if found else ""
 
     def write_runs(self, written: int) -> int:
         """Write some of the runs that are folded.
