@@ -216,7 +216,7 @@ class FoldMachine(RuleBasedStateMachine):
                 messages.append(message)
                 expected.append(msgspec.structs.replace(stored, new=False))
         outcomes, _ = self.store.append(messages)
-        assert [msgspec.structs.replace(each, count=0) for each in outcomes] == expected  # type: ignore[type-var]
+        assert [msgspec.structs.replace(each, count=0) for each in outcomes] == expected
 
     @rule(account=st.sampled_from([ALICE, BOB]), number=st.sampled_from([ROOM, 2]), back=st.integers(0, 5))
     def mark(self, account: int, number: int, back: int) -> None:
