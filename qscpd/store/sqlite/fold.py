@@ -288,7 +288,7 @@ class Fold:
                 return True
             for chunk in self._reader.chunks_after(scope, seq - 1):
                 if chunk.rows and chunk.first_seq <= seq:
-                    self._writer.rewrite(conversation, chunk.rows)
+                    self._writer.rewrite(conversation, chunk)
                     self._amended = place_of(conversation, chunk.last_seq) + 1
                 break
         except StoreDamagedError as error:
@@ -360,14 +360,13 @@ class Fold:
         for piece, (now, changed) in zip(pieces, found, strict=True):
             rows += now
             first_seq = piece.first_seq
-            if not changed or not now:
+            if not changed:
                 packed.append((first_seq, piece.last_seq, piece.packed))
                 continue
+            self._writer.forget_amendments(scope.conversation, first_seq, piece.last_seq)
             for count, part in chunks.divide([chunks.entry(row) for row in now]):
                 packed.append((first_seq, first_seq + count - 1, part))
                 first_seq += count
-        if any(changed for _, changed in found):
-            self._writer.forget_amendments(scope.conversation, pieces[0].first_seq, pieces[-1].last_seq)
         if has_words:
             self._index.add(scope.conversation, rows)
         return packed

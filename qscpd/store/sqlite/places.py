@@ -1,4 +1,6 @@
-"""Places of chunks around damaged pages: the next one that SQLite can read."""
+"""Chunks around damaged pages. Such a page can end a query in the middle; the rest is then read row by row."""
+
+from collections.abc import Iterator
 
 from qscpd.errors import StoreDamagedError
 from qscpd.store.sqlite.database import DatabaseReader
@@ -48,3 +50,44 @@ def next_place(db: DatabaseReader, low: int, high: int, *, falling: bool) -> int
         except StoreDamagedError:
             damaged = middle
     return good
+
+
+def stored_chunks(
+    db: DatabaseReader, sql: str, values: tuple[int, ...], *, falling: bool
+) -> Iterator[tuple[int, bytes | None, int | None]]:
+    """Yield the rows of a query of chunks, by place; around what SQLite can't read.
+
+    Args:
+        db: The connection.
+        sql: A query of place, blob, and anything else that can be None.
+        values: Its values: the lowest place; if it is not falling the place to begin at; and the highest one.
+        falling: Whether the places fall.
+    """
+    done: int | None = None
+    try:
+        for row in db.iterate(sql, *values):
+            yield row
+            done = row[0]
+    except StoreDamagedError:
+        pass
+    else:
+        return
+    low, high = values[0], values[-1]
+    if falling:
+        high = high if done is None else done - 1
+    else:
+        low = values[1] if done is None else done + 1
+        if done is None and (start := next_place(db, values[0], low, falling=True)) is not None:
+            low = start
+    while (found := next_place(db, low, high, falling=falling)) is not None:
+        yield found, _blob(db, found), None
+        low, high = (low, found - 1) if falling else (found + 1, high)
+
+
+def _blob(db: DatabaseReader, place: int) -> bytes | None:
+    """Return the blob of a chunk; None if it can't be read."""
+    try:
+        found = db.read("SELECT messages FROM chunks WHERE place = ?", place)
+    except StoreDamagedError:
+        return None
+    return found[0][0] if found else None
