@@ -20,7 +20,7 @@ from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.chunks import Change, place_of
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.places import next_place
-from qscpd.store.sqlite.tail import Piece, Tail, merge_last
+from qscpd.store.sqlite.tail import Tail, merge_last
 
 _SLICE: Final = 64
 """Messages that are decoded at once."""
@@ -231,22 +231,6 @@ class ChunkReader:
             first, last = source.first_seq, source.last_seq
             yield Chunk(first, last, self._rows(scope, source, first, last))
 
-    def pieces(self, scope: Scope, pieces: Sequence[Piece]) -> Sequence[tuple[Sequence[MessageRow], bool]]:
-        """Return the messages of pieces of the tail as they are now, and of each whether any was changed.
-
-        Raises:
-            StoreDamagedError: What amendments have made of them can't be read.
-        """
-        changes = self._changes(scope, pieces[0].first_seq, pieces[-1].last_seq)
-        found: list[tuple[Sequence[MessageRow], bool]] = []
-        for piece in pieces:
-            rows = chunks.rows(piece.first_seq, piece.packed, scope.writers)
-            changed = bool(changes) and any(row.seq in changes for row in rows)
-            if changed:
-                rows = [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
-            found.append((rows, changed))
-        return found
-
     def growing(self, scope: Scope) -> tuple[int, bytes] | None:
         """Return first seq and messages of the last chunk if messages can be added to it."""
         base = place_of(scope.conversation, 0)
@@ -302,7 +286,7 @@ class ChunkReader:
         """Return messages as they are now; none, and report it, if they are damaged."""
         try:
             rows = source.rows(first, last, scope.writers)
-            changes = self._changes(scope, first, last)
+            changes = self.changes(scope, first, last)
         except StoreDamagedError as error:
             self._on_damage(DamagedPlace(str(error), scope.conversation, first, last))
             return []
@@ -310,7 +294,7 @@ class ChunkReader:
             return rows
         return [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
 
-    def _changes(self, scope: Scope, first: int, last: int) -> Mapping[int, Change]:
+    def changes(self, scope: Scope, first: int, last: int) -> Mapping[int, Change]:
         """Return what amendments have made of messages, by seq.
 
         Raises:

@@ -12,7 +12,7 @@ the place of the hash (`UsedId`). So an id has one outcome, whenever it is sent 
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -334,7 +334,7 @@ class MessageIds:
                 db.executemany("DELETE FROM id_runs WHERE account = ? AND last_id = ?", old)
         return len(rows) == _SWEEP
 
-    def _next(self, table: str, sql: str) -> Sequence[tuple[int, bytes, object]]:
+    def _next(self, table: str, sql: str) -> Sequence[tuple[int, bytes, Any]]:
         """Return the next rows of a sweep; none after the last."""
         begin = self._sweeps.get(table, (0, b""))
         rows = self._db.read(sql, *begin, _SWEEP)
