@@ -207,29 +207,8 @@ class ChunkReader:
                     del damaged[row.seq]
             yield Chunk(first, last, rows, damaged)
 
-    def pieces(self, scope: Scope, pieces: Sequence[Piece]) -> Sequence[tuple[Sequence[MessageRow], bool]]:
-        """Return the messages of pieces of the tail as they are now, and of each whether any was changed.
-
-        Those that are damaged are left out; then the piece is not said to be changed, and its amendments stay.
-        """
-        try:
-            changes = self._changes(scope, pieces[0].first_seq, pieces[-1].last_seq)
-        except StoreDamagedError:
-            return [(self._of_piece(scope, piece), False) for piece in pieces]
-        found: list[tuple[Sequence[MessageRow], bool]] = []
-        for piece in pieces:
-            try:
-                rows = chunks.rows(piece.first_seq, piece.packed, scope.writers)
-            except StoreDamagedError:
-                found.append((self._of_piece(scope, piece), False))
-                continue
-            changed = bool(changes) and any(row.seq in changes for row in rows)
-            if changed:
-                rows = [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
-            found.append((rows, changed))
-        return found
-
-    def _of_piece(self, scope: Scope, piece: Piece) -> list[MessageRow]:
+    def readable(self, scope: Scope, piece: Piece) -> list[MessageRow]:
+        """Return those messages of a piece of the tail that are not damaged, as they are now."""
         source = chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
         return self._undamaged(scope, source, piece.first_seq, piece.last_seq)
 
@@ -242,9 +221,12 @@ class ChunkReader:
         return None
 
     def last_chunk(self, conversation: int) -> int:
-        """Return the first seq of the last chunk of a conversation; 0 without any."""
+        """Return the first seq of the last chunk of a conversation; 0 without any.
+
+        One at a seq that no message can have is damaged.
+        """
         base = place_of(conversation, 0)
-        found = self._db.read(_LAST, base, base | _SEQS)[0][0]
+        found = self._db.read(_LAST, base, base | chunks.LAST_SEQ)[0][0]
         return 0 if found is None else int(found & _SEQS)
 
     def chunk_at(self, scope: Scope, seq: int) -> ChunkPlace | None:
@@ -288,7 +270,7 @@ class ChunkReader:
         """Return messages as they are now; those that are damaged are reported, and left out."""
         try:
             rows = source.rows(first, last, scope.writers)
-            changes = self._changes(scope, first, last)
+            changes = self.changes(scope, first, last)
         except StoreDamagedError:
             return self._undamaged(scope, source, first, last)
         if not changes:
@@ -309,7 +291,7 @@ class ChunkReader:
         for seq, raw in enumerate(raws, first):
             try:
                 row = chunks.row(seq, raw, scope.writers)
-                change = self._changes(scope, seq, seq).get(seq)
+                change = self.changes(scope, seq, seq).get(seq)
             except StoreDamagedError as error:
                 if seq >= shown:
                     self._on_damage(DamagedPlace(str(error), scope.conversation, seq, seq))
@@ -317,7 +299,7 @@ class ChunkReader:
                 found.append(row if change is None else change.apply(row))
         return found
 
-    def _changes(self, scope: Scope, first: int, last: int) -> Mapping[int, Change]:
+    def changes(self, scope: Scope, first: int, last: int) -> Mapping[int, Change]:
         """Return what amendments have made of messages, by seq.
 
         Raises:

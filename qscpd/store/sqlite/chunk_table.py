@@ -62,8 +62,7 @@ class ChunkWriter:
         before = [row for row in chunk.rows if row.seq in new and row.body != new[row.seq].body]
         with self._db.transaction():
             self._ids.keep(conversation, [row for row in chunk.rows if row.seq in new])
-            self._index.remove(conversation, before)
-            self._index.add(conversation, [new[row.seq] for row in before])
+            self._index.exchange(conversation, before, [new[row.seq] for row in before])
             rows = [new.get(row.seq, row) for row in chunk.rows]
             self.rewrite(conversation, msgspec.structs.replace(chunk, rows=rows))
 

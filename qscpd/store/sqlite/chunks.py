@@ -30,6 +30,9 @@ GROWING: Final = 8 * 1024
 SEQ_BITS: Final = 32
 """A message's place is its conversation << SEQ_BITS | its seq, and that of a chunk the place of its first."""
 
+LAST_SEQ: Final = 1 << 30
+"""No message has a higher seq: that would be a thousand messages a second for twelve days."""
+
 CHECKSUM: Final = 4
 """Bytes of a checksum, behind what it covers."""
 
@@ -225,6 +228,27 @@ class Source:
         """
         self._raws = self._raws or split(self.packed or b"")
         return self._raws[first - self.first_seq : last - self.first_seq + 1]
+
+
+def texts(place: int, packed: bytes) -> list[tuple[int, str]]:
+    """Return the texts of packed messages that are no amendments, each with its place.
+
+    Args:
+        place: Of the first message.
+        packed: The messages.
+
+    Raises:
+        StoreDamagedError: They are none.
+    """
+    try:
+        entries = _decoder.decode(packed)
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+    return [
+        (number, each.body)
+        for number, each in enumerate(entries, place)
+        if each.body is not None and (each.meta is NO_META or not each.meta.kind)
+    ]
 
 
 def senders(packed: bytes) -> list[tuple[int, str]]:

@@ -1,24 +1,33 @@
-"""Chunks around damaged pages. Such a page can end a query in the middle; the rest is then read row by row."""
+"""Rows around damaged pages. Such a page can end a query in the middle; the rest is then read row by row."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from qscpd.errors import StoreDamagedError
 from qscpd.store.sqlite.database import DatabaseReader
 
+_CHUNKS: Final = ("chunks", "place")
 
-def next_place(db: DatabaseReader, low: int, high: int, *, falling: bool) -> int | None:
-    """Return the first place of a chunk in a range, or the last one if falling; None if there is none.
+
+def next_key(db: DatabaseReader, table: str, key: str, low: int, high: int, *, falling: bool) -> int | None:
+    """Return the first key of a table in a range, or the last one if falling; None if there is none.
 
     Only the pages of the table's own tree are read, and of these one at a time. If one is damaged, the search
-    goes on behind it: in ever larger steps until a place can be read, and then back to the first such place.
+    goes on behind it: in ever larger steps until a key can be read, and then back to the first such key.
+
+    Args:
+        db: The connection.
+        table: The table.
+        key: Its column that is the rowid.
+        low: The lowest key of the range.
+        high: The highest one.
+        falling: Whether the last one is wanted.
     """
 
     def look(near: int) -> int | None:
-        """Return the place that is nearest to one in the range."""
-        if falling:
-            sql, values = "SELECT max(place) FROM chunks WHERE place BETWEEN ? AND ?", (low, near)
-        else:
-            sql, values = "SELECT min(place) FROM chunks WHERE place BETWEEN ? AND ?", (near, high)
+        """Return the key that is nearest to one in the range."""
+        nearest, values = ("max", (low, near)) if falling else ("min", (near, high))
+        sql = f"SELECT {nearest}({key}) FROM {table} WHERE {key} BETWEEN ? AND ?"  # noqa: S608 - ours
         found = db.read(sql, *values)[0][0]
         return None if found is None else int(found)
 
@@ -77,9 +86,9 @@ def stored_chunks(
         high = high if done is None else done - 1
     else:
         low = values[1] if done is None else done + 1
-        if done is None and (start := next_place(db, values[0], low, falling=True)) is not None:
+        if done is None and (start := next_key(db, *_CHUNKS, values[0], low, falling=True)) is not None:
             low = start
-    while (found := next_place(db, low, high, falling=falling)) is not None:
+    while (found := next_key(db, *_CHUNKS, low, high, falling=falling)) is not None:
         yield found, _blob(db, found), None
         low, high = (low, found - 1) if falling else (found + 1, high)
 
