@@ -19,7 +19,7 @@ from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.chunks import Change, place_of
 from qscpd.store.sqlite.database import DatabaseReader
-from qscpd.store.sqlite.places import stored_chunks
+from qscpd.store.sqlite.places import AFTER, BEFORE, end_of_overlapped, stored_chunks, undamaged_before
 from qscpd.store.sqlite.tail import Piece, Tail, merge_last
 
 _SLICE: Final = 64
@@ -72,14 +72,6 @@ class _Slice(NamedTuple):
 
 SCOPE: Final = "c.id, c.first_seq, c.last_seq, c.low, c.high, (SELECT max(id) FROM accounts)"
 """Columns of a scope, from `conversations c`."""
-
-_AFTER: Final = """
-    SELECT place, messages, (SELECT min(n.place) FROM chunks n WHERE n.place > chunks.place) FROM chunks
-    WHERE place >= coalesce((SELECT max(place) FROM chunks WHERE place BETWEEN ? AND ?), ?) AND place <= ?
-    ORDER BY place
-"""
-
-_BEFORE: Final = "SELECT place, messages, NULL FROM chunks WHERE place BETWEEN ? AND ? ORDER BY place DESC"
 
 _NEXT: Final = "SELECT min(place) FROM chunks WHERE place > ? AND place <= ?"
 
@@ -325,21 +317,29 @@ class ChunkReader:
                 yield chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
         base = place_of(scope.conversation, 0)
         values = base, base | min(seq, scope.folded)
-        for found in stored_chunks(self._db, _BEFORE, values, falling=True):
-            yield self._source(scope, *found)
+        done = 0
+        for found in stored_chunks(self._db, BEFORE, values, falling=True):
+            source = self._source(scope, *found)
+            if source.first_seq != done:
+                yield source
+            done = source.first_seq
 
     def _chunks_after(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
         base = place_of(scope.conversation, 0)
         start, last = base | min(max(seq, 0), _SEQS), base | scope.folded
-        for found in stored_chunks(self._db, _AFTER, (base, start, start, last), falling=False):
+        done = 0
+        for found in stored_chunks(self._db, AFTER, (base, start, start, last), falling=False):
             source = self._source(scope, *found)
-            if source.last_seq >= seq:
+            if source.last_seq >= seq and source.first_seq > done:
                 yield source
+            done = max(done, source.first_seq)
 
     def _source(
         self, scope: Scope, place: int, blob: bytes | None, following: int | None = None
     ) -> chunks.Source:
         """Return a stored chunk; if it is damaged, report it, and let it end before the next one.
+
+        One that is damaged at a place that another one has is not read: its place is wrong. Then return that one.
 
         Args:
             scope: Its conversation.
@@ -347,19 +347,21 @@ class ChunkReader:
             blob: The chunk; None if it can't be read.
             following: The place of the next chunk of any conversation, if it is known.
         """
-        first, last = place & _SEQS, scope.folded
-        if following is not None and following >> chunks.SEQ_BITS == scope.conversation:
-            last = min(last, (following & _SEQS) - 1)
-        problem = "can't be read"
+        first, problem = place & _SEQS, "can't be read"
         if blob is not None:
             try:
                 packed = chunks.unseal(place, blob)
             except StoreDamagedError as error:
                 problem = str(error)
             else:
-                return chunks.Source(first, min(first + chunks.claimed(packed) - 1, last), packed)
-        if following is None:
-            last = self._end(scope, place)
+                last = first + chunks.claimed(packed) - 1
+                if following is not None and following <= place_of(scope.conversation, last):
+                    last = end_of_overlapped(self._db, place, last)
+                return chunks.Source(first, min(last, scope.folded), packed)
+        for other, packed in undamaged_before(self._db, place):
+            if other + chunks.claimed(packed) > place:
+                return self._source(scope, other, chunks.seal(other, packed), place)
+        last = self._end(scope, place)
         first_shown = max(first, scope.first_seq)
         self._on_damage(DamagedPlace(problem, scope.conversation, first_shown, last, place))
         return chunks.Source(first, last, None)

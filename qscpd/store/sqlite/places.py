@@ -1,10 +1,20 @@
 """Rows around damaged pages. Such a page can end a query in the middle; the rest is then read row by row."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
 from qscpd.errors import StoreDamagedError
+from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.database import DatabaseReader
+
+AFTER: Final = """
+    SELECT place, messages, (SELECT min(n.place) FROM chunks n WHERE n.place > chunks.place) FROM chunks
+    WHERE place >= coalesce((SELECT max(place) FROM chunks WHERE place BETWEEN ? AND ?), ?) AND place <= ?
+    ORDER BY place
+"""
+
+BEFORE: Final = "SELECT place, messages, NULL FROM chunks WHERE place BETWEEN ? AND ? ORDER BY place DESC"
 
 _CHUNKS: Final = ("chunks", "place")
 
@@ -100,3 +110,29 @@ def _blob(db: DatabaseReader, place: int) -> bytes | None:
     except StoreDamagedError:
         return None
     return found[0][0] if found else None
+
+
+def undamaged_before(db: DatabaseReader, place: int) -> Iterator[tuple[int, bytes]]:
+    """Yield place and messages of the last undamaged chunk of a conversation before a place, if there is one."""
+    base = place >> chunks.SEQ_BITS << chunks.SEQ_BITS
+    for other, blob, _ in stored_chunks(db, BEFORE, (base, place - 1), falling=True):
+        with contextlib.suppress(StoreDamagedError):
+            yield other, chunks.unseal(other, blob or b"")
+            return
+
+
+def end_of_overlapped(db: DatabaseReader, place: int, last: int) -> int:
+    """Return the last seq of a chunk that can reach into the next one: if that is undamaged, it is newer.
+
+    Args:
+        db: The connection.
+        place: The place of the chunk.
+        last: Its last seq by its own content.
+    """
+    base = place >> chunks.SEQ_BITS << chunks.SEQ_BITS
+    for other, blob, _ in stored_chunks(db, AFTER, (base, place, place, base | last), falling=False):
+        if other > place:
+            with contextlib.suppress(StoreDamagedError):
+                chunks.unseal(other, blob or b"")
+                return (other & ((1 << chunks.SEQ_BITS) - 1)) - 1
+    return last

@@ -238,6 +238,24 @@ def test_a_chunk_grows_up_to_a_size(store: SqliteStore) -> None:
     assert [row.body for row in rows_of(store, PAIR)] == [text(number) for number in range(30)]
 
 
+def test_a_chunk_over_a_damaged_copy(store: SqliteStore) -> None:
+    """Where another chunk is at the place of a part, a large chunk is read and divided as any other."""
+    fill(store)
+    with store._db.transaction() as db:
+        db.execute("INSERT INTO chunks VALUES (?, X'90')", (PAIR << 32 | 51,))
+        db.execute(
+            "INSERT INTO chunks SELECT ?, messages FROM chunks WHERE place & 0xffffffff = 1",
+            (PAIR << 32 | 20,),
+        )
+    before = plain(rows_of(store, PAIR))
+    assert [*before] == [*range(1, OLD + 2)]
+    react(store)
+    edit(store)
+    after = plain(rows_of(store, PAIR))
+    assert {seq for seq in after if after[seq] != before.get(seq)} == {50}
+    assert len(after) == OLD + 1
+
+
 # --- deadlines
 
 
