@@ -10,7 +10,7 @@ import msgspec
 
 from qscpd.store.sqlite.chunks import CHECKSUM, seal
 
-__all__ = ["CONTENT_DAMAGE", "chunk_places", "corrupt_overflow", "damage_chunk", "delete_chunk"]
+__all__ = ["CONTENT_DAMAGE", "chunk_places", "corrupt_overflow", "damage_chunk", "damaged_by", "delete_chunk"]
 
 _Entries = list[list[Any]]
 
@@ -73,6 +73,17 @@ _BYTES: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 
 CONTENT_DAMAGE: Final = (*_SHAPES, *_BYTES)
 """Kinds of damage to what is in a chunk."""
+
+
+def damaged_by(kind: str, first: int, last: int) -> list[tuple[int, int]]:
+    """Return the ranges that the store reports after damage to a chunk from one seq to another."""
+    if kind == "too many entries":
+        return []  # those of its own are as they were
+    if kind in _BYTES or kind in {"a map", "no entries"}:
+        return [(first, last)]
+    if kind in {"entries of another shape", "a field too many"}:
+        return [(seq, seq) for seq in range(first, last + 1)]
+    return [(last, last)]
 
 
 def chunk_places(path: Path, conversation: int) -> list[tuple[int, int, int]]:

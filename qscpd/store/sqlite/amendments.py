@@ -137,7 +137,7 @@ class Amendments:
             place = place_of(conversation, seq)
             written.append((place, chunks.pack_change(place, _change(each.now))))
             if each.folded and each.now.body != each.before.body:
-                self._index.exchange(conversation, each.before, each.now)
+                self._index.exchange(conversation, [each.before], [each.now])
         with self._db.transaction() as db:
             db.executemany("REPLACE INTO amendments VALUES (?, ?)", written)
         self._forget()

@@ -4,7 +4,7 @@ A page can begin in the middle of a chunk, and needs few of its messages. So chu
 What amendments have made of a message is stored beside its chunk, and is applied here.
 
 What can't be read is reported, and a range of seqs stands for it: a chunk whose checksum is wrong, or one that
-is missing between two others. Damaged pages can end a query in the middle. The rest is then read row by row.
+is missing between two others, or a single message that is wrong although the checksum fits.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.chunks import Change, place_of
 from qscpd.store.sqlite.database import DatabaseReader
-from qscpd.store.sqlite.places import next_place
+from qscpd.store.sqlite.places import AFTER, BEFORE, end_of_overlapped, stored_chunks, undamaged_before
 from qscpd.store.sqlite.tail import Piece, Tail, merge_last
 
 _SLICE: Final = 64
@@ -47,7 +47,9 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
     first_seq: int
     last_seq: int
     rows: list[MessageRow]
-    """Empty if it is damaged."""
+    """Without those that are damaged."""
+    damaged: Mapping[int, msgspec.Raw] = {}
+    """Those that are damaged while the others are not, by seq, as they are stored."""
 
 
 class ChunkPlace(NamedTuple):
@@ -65,51 +67,11 @@ class _Slice(NamedTuple):
     first_seq: int
     last_seq: int
     rows: list[MessageRow]
-    """Empty if they are damaged."""
-
-
-class _Source:
-    """Messages of a conversation as they are stored together: a chunk, or a piece of the tail.
-
-    Attributes:
-        first_seq: The first seq.
-        last_seq: The last seq.
-        packed: The messages; None if they can't be read.
-    """
-
-    __slots__ = ("_raws", "first_seq", "last_seq", "packed")
-
-    def __init__(self, first_seq: int, last_seq: int, packed: bytes | None) -> None:
-        self.first_seq = first_seq
-        self.last_seq = last_seq
-        self.packed = packed
-        self._raws: Sequence[msgspec.Raw] = ()
-
-    def rows(self, first: int, last: int, writers: chunks.Writers) -> list[MessageRow]:
-        """Return some of the messages.
-
-        Raises:
-            StoreDamagedError: They are none, or have what no message can have.
-        """
-        if self.packed is None:
-            return []
-        if first == self.first_seq and last == self.last_seq:
-            return chunks.rows(first, self.packed, writers)
-        self._raws = self._raws or chunks.split(self.packed)
-        part = self._raws[first - self.first_seq : last - self.first_seq + 1]
-        return chunks.rows(first, chunks.pack(part), writers)
+    """Without those that are damaged."""
 
 
 SCOPE: Final = "c.id, c.first_seq, c.last_seq, c.low, c.high, (SELECT max(id) FROM accounts)"
 """Columns of a scope, from `conversations c`."""
-
-_AFTER: Final = """
-    SELECT place, messages FROM chunks
-    WHERE place >= coalesce((SELECT max(place) FROM chunks WHERE place BETWEEN ? AND ?), ?) AND place <= ?
-    ORDER BY place
-"""
-
-_BEFORE: Final = "SELECT place, messages FROM chunks WHERE place BETWEEN ? AND ? ORDER BY place DESC"
 
 _NEXT: Final = "SELECT min(place) FROM chunks WHERE place > ? AND place <= ?"
 
@@ -151,15 +113,15 @@ class ChunkReader:
             if first > expected:
                 yield self._missing(scope, expected, first - 1)
                 expected = first
-            if not rows and last >= expected:
-                yield Damage(expected, last)
             for row in rows:
                 if row.seq > expected:
                     yield Damage(expected, row.seq - 1)
                 if row.seq >= expected:
                     yield row
                     expected = row.seq + 1
-            expected = max(expected, last + 1)
+            if expected <= last:
+                yield Damage(expected, last)
+                expected = last + 1
         if expected <= scope.last_seq:
             yield self._missing(scope, expected, scope.last_seq)
 
@@ -173,8 +135,6 @@ class ChunkReader:
             if last < expected:
                 yield self._missing(scope, max(last + 1, lowest), expected)
                 expected = last
-            if not rows and expected >= max(start, lowest):
-                yield Damage(max(start, lowest), expected)
             for row in reversed(rows):
                 if row.seq > expected:
                     continue
@@ -184,6 +144,8 @@ class ChunkReader:
                     yield Damage(row.seq + 1, expected)
                 yield row
                 expected = row.seq - 1
+            if expected >= (end := max(start, lowest)):
+                yield Damage(end, expected)
             expected = min(expected, start - 1)
         if expected >= lowest:
             yield self._missing(scope, lowest, expected)
@@ -193,7 +155,7 @@ class ChunkReader:
 
         It returns None for one that is pruned, damaged or unknown.
         """
-        near: _Source | None = None
+        near: chunks.Source | None = None
 
         def find(seq: int) -> MessageRow | None:
             nonlocal near
@@ -229,23 +191,18 @@ class ChunkReader:
         """Yield the chunks of a conversation that end after a seq, by seq; the tail is not in them."""
         for source in self._chunks_after(scope, seq + 1):
             first, last = source.first_seq, source.last_seq
-            yield Chunk(first, last, self._rows(scope, source, first, last))
+            rows = self._rows(scope, source, first, last)
+            damaged: dict[int, msgspec.Raw] = {}
+            if len(rows) < last - first + 1 and source.packed is not None:
+                damaged = dict(enumerate(source.raws(first, last), first))
+                for row in rows:
+                    del damaged[row.seq]
+            yield Chunk(first, last, rows, damaged)
 
-    def pieces(self, scope: Scope, pieces: Sequence[Piece]) -> Sequence[tuple[Sequence[MessageRow], bool]]:
-        """Return the messages of pieces of the tail as they are now, and of each whether any was changed.
-
-        Raises:
-            StoreDamagedError: What amendments have made of them can't be read.
-        """
-        changes = self._changes(scope, pieces[0].first_seq, pieces[-1].last_seq)
-        found: list[tuple[Sequence[MessageRow], bool]] = []
-        for piece in pieces:
-            rows = chunks.rows(piece.first_seq, piece.packed, scope.writers)
-            changed = bool(changes) and any(row.seq in changes for row in rows)
-            if changed:
-                rows = [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
-            found.append((rows, changed))
-        return found
+    def readable(self, scope: Scope, piece: Piece) -> list[MessageRow]:
+        """Return those messages of a piece of the tail that are not damaged, as they are now."""
+        source = chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
+        return self._undamaged(scope, source, piece.first_seq, piece.last_seq)
 
     def growing(self, scope: Scope) -> tuple[int, bytes] | None:
         """Return first seq and messages of the last chunk if messages can be added to it."""
@@ -256,9 +213,12 @@ class ChunkReader:
         return None
 
     def last_chunk(self, conversation: int) -> int:
-        """Return the first seq of the last chunk of a conversation; 0 without any."""
+        """Return the first seq of the last chunk of a conversation; 0 without any.
+
+        One at a seq that no message can have is damaged.
+        """
         base = place_of(conversation, 0)
-        found = self._db.read(_LAST, base, base | _SEQS)[0][0]
+        found = self._db.read(_LAST, base, base | chunks.LAST_SEQ)[0][0]
         return 0 if found is None else int(found & _SEQS)
 
     def chunk_at(self, scope: Scope, seq: int) -> ChunkPlace | None:
@@ -298,19 +258,40 @@ class ChunkReader:
                 yield _Slice(begin, end, self._rows(scope, source, begin, end))
                 end = begin - 1
 
-    def _rows(self, scope: Scope, source: _Source, first: int, last: int) -> list[MessageRow]:
-        """Return messages as they are now; none, and report it, if they are damaged."""
+    def _rows(self, scope: Scope, source: chunks.Source, first: int, last: int) -> list[MessageRow]:
+        """Return messages as they are now; those that are damaged are reported, and left out."""
         try:
             rows = source.rows(first, last, scope.writers)
-            changes = self._changes(scope, first, last)
-        except StoreDamagedError as error:
-            self._on_damage(DamagedPlace(str(error), scope.conversation, first, last))
-            return []
+            changes = self.changes(scope, first, last)
+        except StoreDamagedError:
+            return self._undamaged(scope, source, first, last)
         if not changes:
             return rows
         return [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
 
-    def _changes(self, scope: Scope, first: int, last: int) -> Mapping[int, Change]:
+    def _undamaged(self, scope: Scope, source: chunks.Source, first: int, last: int) -> list[MessageRow]:
+        """Return those of the messages that are not damaged; report each of the others."""
+        shown = scope.first_seq
+        try:
+            raws = source.raws(first, last)
+        except StoreDamagedError as error:
+            begin, end = max(source.first_seq, shown), source.last_seq
+            self._on_damage(DamagedPlace(str(error), scope.conversation, begin, end))
+            source.packed = None
+            return []
+        found: list[MessageRow] = []
+        for seq, raw in enumerate(raws, first):
+            try:
+                row = chunks.row(seq, raw, scope.writers)
+                change = self.changes(scope, seq, seq).get(seq)
+            except StoreDamagedError as error:
+                if seq >= shown:
+                    self._on_damage(DamagedPlace(str(error), scope.conversation, seq, seq))
+            else:
+                found.append(row if change is None else change.apply(row))
+        return found
+
+    def changes(self, scope: Scope, first: int, last: int) -> Mapping[int, Change]:
         """Return what amendments have made of messages, by seq.
 
         Raises:
@@ -324,83 +305,83 @@ class ChunkReader:
 
     # --- sources
 
-    def _sources_after(self, scope: Scope, seq: int) -> Iterator[_Source]:
+    def _sources_after(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
         if seq <= scope.folded:
             yield from self._chunks_after(scope, seq)
         for piece in self._tail.after(scope.conversation, max(scope.folded, seq - 1)):
-            yield _Source(piece.first_seq, piece.last_seq, piece.packed)
+            yield chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
 
-    def _sources_before(self, scope: Scope, seq: int) -> Iterator[_Source]:
+    def _sources_before(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
         for piece in reversed(self._tail.after(scope.conversation, scope.folded)):
             if piece.first_seq <= seq:
-                yield _Source(piece.first_seq, piece.last_seq, piece.packed)
+                yield chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
         base = place_of(scope.conversation, 0)
-        for place, blob in self._stored(_BEFORE, (base, base | min(seq, scope.folded)), falling=True):
-            yield self._source(scope, place, blob)
+        values = base, base | min(seq, scope.folded)
+        done = 0
+        for found in stored_chunks(self._db, BEFORE, values, falling=True):
+            source = self._source(scope, *found)
+            if source.first_seq != done:
+                yield source
+            done = source.first_seq
 
-    def _chunks_after(self, scope: Scope, seq: int) -> Iterator[_Source]:
+    def _chunks_after(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
         base = place_of(scope.conversation, 0)
         start, last = base | min(max(seq, 0), _SEQS), base | scope.folded
-        for place, blob in self._stored(_AFTER, (base, start, start, last), falling=False):
-            source = self._source(scope, place, blob)
-            if source.last_seq >= seq:
+        done = 0
+        for found in stored_chunks(self._db, AFTER, (base, start, start, last), falling=False):
+            source = self._source(scope, *found)
+            if source.last_seq >= seq and source.first_seq > done:
                 yield source
+            done = max(done, source.first_seq)
 
-    def _source(self, scope: Scope, place: int, blob: bytes | None) -> _Source:
-        """Return a stored chunk; if it is damaged, report it, and let it end before the next one."""
-        first = place & _SEQS
-        problem = "can't be read"
+    def _source(
+        self, scope: Scope, place: int, blob: bytes | None, following: int | None = None
+    ) -> chunks.Source:
+        """Return a stored chunk; if it is damaged, report it, and let it end before the next one.
+
+        One that is damaged at a place that another one has is not read: its place is wrong. Then return that one.
+
+        Args:
+            scope: Its conversation.
+            place: Its place.
+            blob: The chunk; None if it can't be read.
+            following: The place of the next chunk of any conversation, if it is known.
+        """
+        first, problem = place & _SEQS, "can't be read"
         if blob is not None:
             try:
                 packed = chunks.unseal(place, blob)
             except StoreDamagedError as error:
                 problem = str(error)
             else:
-                return _Source(first, min(first + chunks.claimed(packed) - 1, scope.folded), packed)
-        last = scope.folded
+                last = first + chunks.claimed(packed) - 1
+                if following is not None and following <= place_of(scope.conversation, last):
+                    last = end_of_overlapped(self._db, place, last)
+                return chunks.Source(first, min(last, scope.folded), packed)
+        for other, packed in undamaged_before(self._db, place):
+            if other + chunks.claimed(packed) > place:
+                return self._source(scope, other, chunks.seal(other, packed), place)
+        last = self._end(scope, place)
+        first_shown = max(first, scope.first_seq)
+        self._on_damage(DamagedPlace(problem, scope.conversation, first_shown, last, place))
+        return chunks.Source(first, last, None)
+
+    def _end(self, scope: Scope, place: int) -> int:
+        """Return the last seq before the next chunk behind a place, or of all chunks."""
         with contextlib.suppress(StoreDamagedError):
             for (following,) in self._db.read(_NEXT, place, place | _SEQS):
                 if following is not None:
-                    last = min(last, (following & _SEQS) - 1)
-        first_shown = max(first, scope.first_seq)
-        self._on_damage(DamagedPlace(problem, scope.conversation, first_shown, last, place))
-        return _Source(first, last, None)
-
-    def _stored(
-        self, sql: str, values: tuple[int, ...], *, falling: bool
-    ) -> Iterator[tuple[int, bytes | None]]:
-        """Yield place and blob of chunks; around what SQLite can't read."""
-        done: int | None = None
-        try:
-            for place, blob in self._db.iterate(sql, *values):
-                yield place, blob
-                done = place
-        except StoreDamagedError:
-            pass
-        else:
-            return
-        low, high = values[0], values[-1]
-        if falling:
-            high = high if done is None else done - 1
-        else:
-            low = values[1] if done is None else done + 1
-            if done is None and (start := next_place(self._db, values[0], low, falling=True)) is not None:
-                low = start
-        while (found := next_place(self._db, low, high, falling=falling)) is not None:
-            yield found, self._blob(found)
-            low, high = (low, found - 1) if falling else (found + 1, high)
-
-    def _blob(self, place: int) -> bytes | None:
-        """Return the blob of a chunk; None if it can't be read."""
-        try:
-            found = self._db.read("SELECT messages FROM chunks WHERE place = ?", place)
-        except StoreDamagedError:
-            return None
-        return found[0][0] if found else None
+                    return min(scope.folded, int(following & _SEQS) - 1)
+        return scope.folded
 
     # --- damage
 
     def _missing(self, scope: Scope, first: int, last: int) -> Damage:
-        """Report and return a range without any chunk."""
-        self._on_damage(DamagedPlace("is missing", scope.conversation, first, last))
+        """Return a range without any chunk; report all that is missing there."""
+        begin, end = first, last
+        if first <= scope.folded:
+            place = self.chunk_at(scope, first)
+            begin = max(place.last_seq + 1 if place else 1, scope.first_seq)
+            end = max(last, self._end(scope, place_of(scope.conversation, last)))
+        self._on_damage(DamagedPlace("is missing", scope.conversation, min(first, begin), end))
         return Damage(first, last)

@@ -5,6 +5,8 @@ A chunk that is larger than the bound when it is written is divided.
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from qscpd.domain.model import MessageRow
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.chunk_reader import Chunk
@@ -31,16 +33,22 @@ class ChunkWriter:
         with self._db.transaction() as db:
             db.executemany("REPLACE INTO chunks VALUES (?, ?)", rows)
 
-    def rewrite(self, conversation: int, rows: Sequence[MessageRow]) -> None:
-        """Write all rows of a chunk as they are now; what amendments have made of them is in them."""
+    def rewrite(self, conversation: int, chunk: Chunk) -> None:
+        """Write all messages of a chunk as they are now; what amendments have made of them is in them."""
         written: list[tuple[int, bytes]] = []
-        first_seq = rows[0].seq
-        for count, packed in chunks.divide([chunks.entry(row) for row in rows]):
+        first_seq = chunk.first_seq
+        entries: dict[int, chunks.Entry | msgspec.Raw] = dict(chunk.damaged)
+        entries.update((row.seq, chunks.entry(row)) for row in chunk.rows)
+        for count, packed in chunks.divide([entries[seq] for seq in sorted(entries)]):
             written.append((first_seq, packed))
             first_seq += count
         with self._db.transaction():
             self.put(conversation, written)
-            self.forget_amendments(conversation, rows[0].seq, rows[-1].seq)
+            if not chunk.damaged:
+                self.forget_amendments(conversation, chunk.first_seq, chunk.last_seq)
+                return
+            for row in chunk.rows:  # what the others lack can be a redaction
+                self.forget_amendments(conversation, row.seq, row.seq)
 
     def replace(self, conversation: int, chunk: Chunk, replaced: Sequence[MessageRow]) -> None:
         """Replace some messages of a chunk.
@@ -54,24 +62,33 @@ class ChunkWriter:
         before = [row for row in chunk.rows if row.seq in new and row.body != new[row.seq].body]
         with self._db.transaction():
             self._ids.keep(conversation, [row for row in chunk.rows if row.seq in new])
-            self._index.remove(conversation, before)
-            self._index.add(conversation, [new[row.seq] for row in before])
-            self.rewrite(conversation, [new.get(row.seq, row) for row in chunk.rows])
+            self._index.exchange(conversation, before, [new[row.seq] for row in before])
+            rows = [new.get(row.seq, row) for row in chunk.rows]
+            self.rewrite(conversation, msgspec.structs.replace(chunk, rows=rows))
 
-    def cut(self, conversation: int, chunk: Chunk, count: int) -> None:
-        """Remove the first messages of a chunk, or all of it if it is damaged.
+    def cut(self, conversation: int, chunk: Chunk, first: int) -> None:
+        """Remove the first messages of a chunk.
 
         Args:
             conversation: The chunk's conversation.
             chunk: The chunk, before.
-            count: How many are removed.
+            first: The first seq that stays; one behind the chunk's last to remove all.
         """
+        removed = [row for row in chunk.rows if row.seq < first]
         with self._db.transaction():
-            self._ids.keep(conversation, chunk.rows[:count])
-            self._index.remove(conversation, chunk.rows[:count])
-            self.delete(conversation, chunk)
-            if count < len(chunk.rows):
-                self.rewrite(conversation, chunk.rows[count:])
+            self._ids.keep(conversation, removed)
+            self._index.remove(conversation, removed)
+            if first > chunk.last_seq:
+                self.delete(conversation, chunk)
+                return
+            self.delete(conversation, msgspec.structs.replace(chunk, last_seq=first - 1))
+            rest = msgspec.structs.replace(
+                chunk,
+                first_seq=first,
+                rows=[row for row in chunk.rows if row.seq >= first],
+                damaged={seq: raw for seq, raw in chunk.damaged.items() if seq >= first},
+            )
+            self.rewrite(conversation, rest)
 
     def delete(self, conversation: int, chunk: Chunk) -> None:
         """Delete a chunk; the search index keeps its words."""

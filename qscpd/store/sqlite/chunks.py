@@ -30,6 +30,9 @@ GROWING: Final = 8 * 1024
 SEQ_BITS: Final = 32
 """A message's place is its conversation << SEQ_BITS | its seq, and that of a chunk the place of its first."""
 
+LAST_SEQ: Final = 1 << 30
+"""No message has a higher seq: that would be a thousand messages a second for twelve days."""
+
 CHECKSUM: Final = 4
 """Bytes of a checksum, behind what it covers."""
 
@@ -188,6 +191,66 @@ def row(seq: int, raw: msgspec.Raw, writers: Writers) -> MessageRow:
     return found
 
 
+class Source:
+    """Messages of a conversation as they are stored together: a chunk, or a piece of the tail.
+
+    Attributes:
+        first_seq: The first seq.
+        last_seq: The last seq.
+        packed: The messages; None if they can't be read.
+    """
+
+    __slots__ = ("_raws", "first_seq", "last_seq", "packed")
+
+    def __init__(self, first_seq: int, last_seq: int, packed: bytes | None) -> None:
+        self.first_seq = first_seq
+        self.last_seq = last_seq
+        self.packed = packed
+        self._raws: Sequence[msgspec.Raw] = ()
+
+    def rows(self, first: int, last: int, writers: Writers) -> list[MessageRow]:
+        """Return some of the messages.
+
+        Raises:
+            StoreDamagedError: They are none, or have what no message can have.
+        """
+        if self.packed is None:
+            return []
+        if last - first + 1 == claimed(self.packed):
+            return rows(first, self.packed, writers)
+        return rows(first, pack(self.raws(first, last)), writers)
+
+    def raws(self, first: int, last: int) -> Sequence[msgspec.Raw]:
+        """Return some of the messages, not decoded.
+
+        Raises:
+            StoreDamagedError: They are none.
+        """
+        self._raws = self._raws or split(self.packed or b"")
+        return self._raws[first - self.first_seq : last - self.first_seq + 1]
+
+
+def texts(place: int, packed: bytes) -> list[tuple[int, str]]:
+    """Return the texts of packed messages that are no amendments, each with its place.
+
+    Args:
+        place: Of the first message.
+        packed: The messages.
+
+    Raises:
+        StoreDamagedError: They are none.
+    """
+    try:
+        entries = _decoder.decode(packed)
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+    return [
+        (number, each.body)
+        for number, each in enumerate(entries, place)
+        if each.body is not None and (each.meta is NO_META or not each.meta.kind)
+    ]
+
+
 def senders(packed: bytes) -> list[tuple[int, str]]:
     """Return account and id of packed messages.
 
@@ -340,7 +403,7 @@ def count(packed: bytes) -> int:
         return 0
 
 
-def divide(entries: Sequence[Entry]) -> list[tuple[int, bytes]]:
+def divide(entries: Sequence[Entry | msgspec.Raw]) -> list[tuple[int, bytes]]:
     """Return packed entries within the bound, in order: of each part its number of entries, and the bytes."""
     blob = pack(entries)
     if len(blob) <= BOUND or len(entries) == 1:

@@ -14,21 +14,21 @@ A crash between two steps loses nothing: the rows are there until everything of 
 folded already is known by `last_seq`.
 """
 
+import contextlib
 import enum
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from qscpd.domain.model import MessageRow
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.chunk_reader import ChunkReader, Scope
 from qscpd.store.sqlite.chunk_table import ChunkWriter
-from qscpd.store.sqlite.chunks import SEQ_BITS, place_of
+from qscpd.store.sqlite.chunks import SEQ_BITS, Change, place_of
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.ids import MessageIds
@@ -48,11 +48,14 @@ DUE_S: Final = 30.0
 OVERDUE: Final = 5 / 3
 """How much more than what is due a commit waits for: the three tails have 8 MiB at most."""
 
-_STEP_MESSAGES: Final = 500
+_STEP_MESSAGES: Final = 1500
 """Messages that a step folds at most, unless one commit has more for a conversation."""
 
-_STEP_BYTES: Final = 64 * 1024
-"""Bytes that it folds at most: 15 ms for the search index if each word is another one."""
+_STEP_TEXT: Final = 80 * 1024
+"""Bytes of texts that it folds at most: 18 ms for the search index if each word is another one."""
+
+_ENTRY: Final = 48
+"""Bytes of a message besides its text."""
 
 _STEP_CONVERSATIONS: Final = 64
 """Conversations that it folds at most."""
@@ -70,6 +73,11 @@ _RETRY_S: Final = 5.0
 """How long emptying SQLite's journal waits for a reader, in seconds."""
 
 _REMAINING: Final = "SELECT min(place) FROM amendments WHERE place >= ?"
+
+
+_Packed = Sequence[tuple[int, int, bytes]]
+_Texts = Sequence[tuple[int, str]]
+_Pack = Callable[[Scope, Sequence[Piece]], tuple[_Packed, _Texts]]
 
 
 class Phase(enum.Enum):
@@ -217,7 +225,7 @@ class Fold:
         try:
             with self._db.transaction():
                 for conversation, pieces in groups:
-                    self._fold(conversation, pieces)
+                    self._fold(conversation, pieces, self._as_now)
         except StoreDamagedError:
             for conversation, pieces in groups:
                 self._fold_alone(conversation, pieces)
@@ -236,18 +244,23 @@ class Fold:
 
     def _journal_step(self) -> bool:
         """Delete the next rows of the journal; the last step writes what is stuck into a new one."""
-        last, size = 0, 0
+        rows: list[int] = []
+        size = 0
         for row, added in self._tail.rows_up_to(self._row):
             if size and size + added > _STEP_JOURNAL and not self._stuck:
                 break
-            last, size = row, size + added
+            rows.append(row)
+            size += added
+        last = rows[-1] if rows else 0
         done = last in (0, self._row)
-        with self._db.transaction() as db:
-            db.execute("DELETE FROM journal WHERE id <= ?", (last,))
-            stuck_row = write_row(self._db, self._stuck) if self._stuck and done else 0
-            if done:
-                # So SQLite's journal has the page with the epoch, by which `recovery.py` knows it.
-                db.execute("UPDATE meta SET value = ? WHERE key = 'folded'", (str(self._row),))
+        try:
+            stuck_row = self._delete(rows, done=done)
+        except StoreDamagedError as error:
+            self._on_damage(DamagedPlace(f"rows of the journal can't be deleted: {error}"))
+            for row in rows:
+                with contextlib.suppress(StoreDamagedError):
+                    self._delete([row], done=False)
+            stuck_row = self._delete([], done=done)
         self._tail.drop(last)
         if not done:
             return True
@@ -256,6 +269,18 @@ class Fold:
         self._ids.unfolded.end_fold()
         self.folded_row = self._row
         return False
+
+    def _delete(self, rows: Sequence[int], *, done: bool) -> int:
+        """Delete some rows of the journal; after the last ones write what is stuck, and return its row."""
+        stuck_row = 0
+        with self._db.transaction() as db:
+            if rows:
+                db.execute("DELETE FROM journal WHERE id BETWEEN ? AND ?", (rows[0], rows[-1]))
+            if done:
+                stuck_row = write_row(self._db, self._stuck) if self._stuck else 0
+                # So SQLite's journal has the page with the epoch, by which `recovery.py` knows it.
+                db.execute("UPDATE meta SET value = ? WHERE key = 'folded'", (str(self._row),))
+        return stuck_row
 
     def _words_step(self) -> bool:
         begin = self._old_texts and not self._merging and self._may_merge_all()
@@ -288,7 +313,7 @@ class Fold:
                 return True
             for chunk in self._reader.chunks_after(scope, seq - 1):
                 if chunk.rows and chunk.first_seq <= seq:
-                    self._writer.rewrite(conversation, chunk.rows)
+                    self._writer.rewrite(conversation, chunk)
                     self._amended = place_of(conversation, chunk.last_seq) + 1
                 break
         except StoreDamagedError as error:
@@ -310,11 +335,12 @@ class Fold:
         conversations: set[int] = set()
         messages = size = 0
         for piece in self._pieces:
-            messages += piece.last_seq - piece.first_seq + 1
-            size += len(piece.packed)
+            count = piece.last_seq - piece.first_seq + 1
+            messages += count
+            size += max(len(piece.packed) - count * _ENTRY, 0)
             conversations.add(piece.conversation)
             if taken and (
-                messages > _STEP_MESSAGES or size > _STEP_BYTES or len(conversations) > _STEP_CONVERSATIONS
+                messages > _STEP_MESSAGES or size > _STEP_TEXT or len(conversations) > _STEP_CONVERSATIONS
             ):
                 break
             taken.append(piece)
@@ -322,10 +348,11 @@ class Fold:
 
     def _fold_alone(self, conversation: int, pieces: Sequence[Piece]) -> None:
         """Fold what the step takes of one conversation, around what is damaged."""
+        problem = ""
         for has_words in (True, False):
             try:
                 with self._db.transaction():
-                    self._fold(conversation, pieces, has_words=has_words)
+                    self._fold(conversation, pieces, self._as_journaled, has_words=has_words)
             except StoreDamagedError as error:
                 problem = str(error)
             else:
@@ -334,15 +361,27 @@ class Fold:
                 return
         first, last = pieces[0].first_seq, pieces[-1].last_seq
         self._on_damage(DamagedPlace(f"stays in the journal: {problem}", conversation, first, last))
+        self._stick(pieces)
+
+    def _stick(self, pieces: Iterable[Piece]) -> None:
+        """Keep pieces for the next fold."""
         self._stuck += [Part(each.conversation, each.first_seq, each.last_ms, each.packed) for each in pieces]
 
-    def _fold(self, conversation: int, pieces: Sequence[Piece], *, has_words: bool = True) -> None:
+    def _fold(
+        self, conversation: int, pieces: Sequence[Piece], pack: _Pack, *, has_words: bool = True
+    ) -> None:
         """Fold pieces of a conversation in the running transaction."""
+        if any(part.conversation == conversation for part in self._stuck):
+            self._stick(pieces)  # what is before them is not folded
+            return
         scope = self._reader.scope(conversation)
         pieces = [piece for piece in pieces if piece.last_seq > scope.folded]
         if not pieces:
             return
-        self._writer.put(conversation, self._grown(scope, self._packed(scope, pieces, has_words=has_words)))
+        packed, texts = pack(scope, pieces)
+        if has_words:
+            self._index.add(texts)
+        self._writer.put(conversation, self._grown(scope, packed))
         last = pieces[-1]
         with self._db.transaction() as db:
             db.execute(
@@ -350,34 +389,36 @@ class Fold:
                 (last.last_seq, last.last_ms, conversation),
             )
 
-    def _packed(
-        self, scope: Scope, pieces: Sequence[Piece], *, has_words: bool
-    ) -> list[tuple[int, int, bytes]]:
-        """Index the words of pieces, and return first seq, last seq and messages of each as they are now."""
+    def _as_now(self, scope: Scope, pieces: Sequence[Piece]) -> tuple[_Packed, _Texts]:
+        """Return first seq, last seq and messages of pieces as they are now, and their texts."""
         packed: list[tuple[int, int, bytes]] = []
-        rows: list[MessageRow] = []
-        found = self._reader.pieces(scope, pieces)
-        for piece, (now, changed) in zip(pieces, found, strict=True):
-            rows += now
-            first_seq = piece.first_seq
-            if not changed or not now:
-                packed.append((first_seq, piece.last_seq, piece.packed))
-                continue
-            for count, part in chunks.divide([chunks.entry(row) for row in now]):
-                packed.append((first_seq, first_seq + count - 1, part))
-                first_seq += count
-        if any(changed for _, changed in found):
+        texts: list[tuple[int, str]] = []
+        changes = self._reader.changes(scope, pieces[0].first_seq, pieces[-1].last_seq)
+        for piece in pieces:
+            for first_seq, part in _amended(piece, changes, scope):
+                texts += chunks.texts(place_of(scope.conversation, first_seq), part)
+                packed.append((first_seq, first_seq + chunks.claimed(part) - 1, part))
+        if changes:
             self._writer.forget_amendments(scope.conversation, pieces[0].first_seq, pieces[-1].last_seq)
-        if has_words:
-            self._index.add(scope.conversation, rows)
-        return packed
+        return packed, texts
+
+    def _as_journaled(self, scope: Scope, pieces: Sequence[Piece]) -> tuple[_Packed, _Texts]:
+        """Return the same of pieces as they are in the journal; what amendments have made of them stays."""
+        packed = [(piece.first_seq, piece.last_seq, piece.packed) for piece in pieces]
+        texts = [
+            (place_of(scope.conversation, row.seq), row.body)
+            for piece in pieces
+            for row in self._reader.readable(scope, piece)
+            if row.body is not None and not row.meta.kind
+        ]
+        return packed, texts
 
     def _grown(self, scope: Scope, added: Iterable[tuple[int, int, bytes]]) -> Sequence[tuple[int, bytes]]:
         """Return the chunks that messages make together with the last one, if that can grow.
 
         Args:
             scope: Their conversation.
-            added: As of `_packed`.
+            added: As of `_as_now`.
         """
         written: list[tuple[int, list[bytes]]] = []
         expected = size = 0
@@ -393,3 +434,17 @@ class Fold:
             size += len(packed)
             expected = last_seq + 1
         return [(first_seq, chunks.join(parts)) for first_seq, parts in written]
+
+
+def _amended(piece: Piece, changes: Mapping[int, Change], scope: Scope) -> Sequence[tuple[int, bytes]]:
+    """Return a piece with what amendments have made of its messages: first seq and messages of its parts."""
+    if not changes or not any(seq in changes for seq in range(piece.first_seq, piece.last_seq + 1)):
+        return [(piece.first_seq, piece.packed)]
+    rows = chunks.rows(piece.first_seq, piece.packed, scope.writers)
+    now = [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
+    parts: list[tuple[int, bytes]] = []
+    first_seq = piece.first_seq
+    for count, part in chunks.divide([chunks.entry(row) for row in now]):
+        parts.append((first_seq, part))
+        first_seq += count
+    return parts

@@ -12,7 +12,7 @@ the place of the hash (`UsedId`). So an id has one outcome, whenever it is sent 
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ from qscpd.domain.messages import id_hash, repeats
 from qscpd.domain.model import Damage, MessageRow, NewMessage, Outcome, Refused, RefusedMessage, StoredMessage
 from qscpd.domain.retention import id_is_outlived
 from qscpd.errors import StoreDamagedError
+from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.database import Database
 
@@ -41,7 +42,9 @@ _ACCOUNTS: Final = 200
 
 _INSERT: Final = "INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)"
 
-_Range = tuple[int, int, int]
+_Number = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
+
+_Range = tuple[_Number, _Number, _Number]
 """Conversation, first and last seq; there can be messages of others in it."""
 
 
@@ -150,9 +153,10 @@ class MessageIds:
         unfolded: Runs of what is in the journal.
     """
 
-    def __init__(self, db: Database, reader: ChunkReader) -> None:
+    def __init__(self, db: Database, reader: ChunkReader, on_damage: OnDamage) -> None:
         self._db = db
         self._reader = reader
+        self._on_damage = on_damage
         self.newest: dict[int, str] = {}
         self.unfolded = RunsInMemory()
         self._sweeps: dict[str, tuple[int, bytes]] = {}
@@ -200,10 +204,15 @@ class MessageIds:
         wanted = bytes.fromhex(message_id)
         for first, places in self._db.read(sql, account, wanted):
             if first <= wanted:
-                try:
-                    yield _places.decode(places)
-                except msgspec.MsgspecError as error:
-                    raise StoreDamagedError(f"{self._db.path}: a run of ids is damaged: {error}") from error
+                yield self._places(account, places)
+
+    def _places(self, account: int, packed: bytes) -> Sequence[_Range]:
+        """Return the places of a run; none if it is damaged."""
+        try:
+            return _places.decode(packed)
+        except (msgspec.MsgspecError, TypeError) as error:
+            self._on_damage(DamagedPlace(f"a run of ids of account {account} is damaged: {error}"))
+            return ()
 
     def _rows(self, conversation: int, first: int, last: int) -> Iterator[MessageRow]:
         for item in self._reader.after(self._reader.scope(conversation), first - 1):
@@ -326,13 +335,13 @@ class MessageIds:
         return len(rows) == _SWEEP
 
     def _sweep_runs(self) -> bool:
-        """Forget runs of which every message is pruned."""
+        """Forget runs of which every message is pruned, and damaged ones."""
         sql = "SELECT account, last_id, places FROM id_runs WHERE (account, last_id) > (?, ?) LIMIT ?"
         rows = self._next("id_runs", sql)
         firsts: dict[int, int] = {}
         old: list[tuple[int, bytes]] = []
         for account, last_id, packed in rows:
-            places = _places.decode(packed)
+            places = self._places(account, packed)
             for conversation in {each[0] for each in places} - firsts.keys():
                 found = self._db.read("SELECT first_seq FROM conversations WHERE id = ?", conversation)
                 firsts[conversation] = found[0][0] if found else 1
@@ -343,7 +352,7 @@ class MessageIds:
                 db.executemany("DELETE FROM id_runs WHERE account = ? AND last_id = ?", old)
         return len(rows) == _SWEEP
 
-    def _next(self, table: str, sql: str) -> Sequence[tuple[int, bytes, object]]:
+    def _next(self, table: str, sql: str) -> Sequence[tuple[int, bytes, Any]]:
         """Return the next rows of a sweep; none after the last."""
         begin = self._sweeps.get(table, (0, b""))
         rows = self._db.read(sql, *begin, _SWEEP)

@@ -14,12 +14,16 @@ from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.database import DatabaseReader
+from qscpd.store.sqlite.places import next_key
 
 _NOWHERE: Final = 0
 """Place of a row's checksum: a row's id is not known before it is written."""
 
 _INSERT: Final = "INSERT INTO journal (batch) VALUES (?)"
 
+_RANGE: Final = """
+    SELECT (SELECT value FROM meta WHERE key = 'folded'), (SELECT seq FROM sqlite_sequence WHERE name = 'journal')
+"""
 
 _Conversation = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
 
@@ -55,16 +59,43 @@ def write_row(db: DatabaseReader, parts: Iterable[Part]) -> int:
 
 def read_rows(db: DatabaseReader, after: int, on_damage: OnDamage) -> Iterator[tuple[int, Sequence[Part]]]:
     """Yield id and parts of the rows behind one, by id; a damaged one has no parts."""
-    for row, blob in db.iterate("SELECT id, batch FROM journal WHERE id > ? ORDER BY id", after):
-        parts: Sequence[Part] = ()
-        try:
-            parts = _decoder.decode(chunks.unseal(_NOWHERE, blob))
-        except (StoreDamagedError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            on_damage(DamagedPlace(f"a row of the journal (id {row}) can't be read: {error}"))
-        yield row, parts
+    done = after
+    try:
+        for row, blob in db.iterate("SELECT id, batch FROM journal WHERE id > ? ORDER BY id", after):
+            yield row, _parts(row, blob, on_damage)
+            done = row
+    except StoreDamagedError:
+        pass
+    else:
+        return
+    _, highest = row_range(db)
+    while (found := next_key(db, "journal", "id", done + 1, highest, falling=False)) is not None:
+        yield found, _read_row(db, found, on_damage)
+        done = found
+
+
+def _read_row(db: DatabaseReader, row: int, on_damage: OnDamage) -> Sequence[Part]:
+    try:
+        found = db.read("SELECT batch FROM journal WHERE id = ?", row)
+    except StoreDamagedError as error:
+        on_damage(_damaged(row, error))
+        return ()
+    return _parts(row, found[0][0], on_damage) if found else ()
+
+
+def _parts(row: int, blob: bytes, on_damage: OnDamage) -> Sequence[Part]:
+    try:
+        return _decoder.decode(chunks.unseal(_NOWHERE, blob))
+    except (StoreDamagedError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        on_damage(_damaged(row, error))
+        return ()
+
+
+def _damaged(row: int, error: Exception) -> DamagedPlace:
+    return DamagedPlace(f"a row of the journal (id {row}) can't be read: {error}")
 
 
 def row_range(db: DatabaseReader) -> tuple[int, int]:
-    """Return the lowest and the highest id of a row; (0, 0) if there is none."""
-    (lowest, highest) = db.read("SELECT min(id), max(id) FROM journal")[0]
-    return lowest or 0, highest or 0
+    """Return the id of the last row that is folded, and of the newest one that there was."""
+    folded, newest = db.read(_RANGE)[0]
+    return int(folded or 0), newest or 0

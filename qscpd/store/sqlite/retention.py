@@ -71,11 +71,11 @@ def _text_of(rows: Iterable[MessageRow]) -> int:
 
 
 class _Cut(NamedTuple):
-    """A chunk whose first messages are removed, or all of it if it is damaged."""
+    """A chunk whose first messages are removed, or all of it."""
 
     chunk: Chunk
-    removed: int
-    """How many of its rows are removed."""
+    first: int
+    """The first seq that stays."""
 
 
 class _Cuts(NamedTuple):
@@ -136,7 +136,7 @@ class Pruner:
         try:
             with self._db.transaction():
                 for cut in cuts:
-                    self._writer.cut(conversation, cut.chunk, cut.removed)
+                    self._writer.cut(conversation, cut.chunk, cut.first)
                 self._raise_first(conversation, first)
         except StoreDamagedError:
             for cut in cuts:
@@ -151,9 +151,9 @@ class Pruner:
     def _cut_alone(self, conversation: int, cut: _Cut) -> None:
         """Cut a chunk as far as the pages behind it are not damaged; what remains is out of sight."""
         with contextlib.suppress(StoreDamagedError):
-            self._writer.cut(conversation, cut.chunk, cut.removed)
+            self._writer.cut(conversation, cut.chunk, cut.first)
             return
-        if cut.removed == len(cut.chunk.rows):
+        if cut.first > cut.chunk.last_seq:
             with contextlib.suppress(StoreDamagedError):
                 self._writer.delete(conversation, cut.chunk)
 
@@ -168,7 +168,7 @@ class Pruner:
             for number, chunk in enumerate(found, 1):
                 rows = chunk.rows
                 if not rows:
-                    damaged.append(_Cut(chunk, 0))
+                    damaged.append(_Cut(chunk, chunk.last_seq + 1))
                     if chunk.last_seq < first_seq:
                         cuts, damaged, first = cuts + damaged, [], chunk.last_seq + 1
                     if len(damaged) < _STEP_DAMAGED and len(cuts) < _STEP_CHUNKS:
@@ -176,8 +176,11 @@ class Pruner:
                     break
                 count = len(budget.take(outlived(rows, first_seq, oldest_ms)))
                 if count:
-                    cuts += [*damaged, _Cut(chunk, count)]
-                    damaged, first = [], rows[count - 1].seq + 1
+                    first = rows[count - 1].seq + 1
+                    if count == len(rows):  # and damaged ones behind them
+                        first = max(first, min(first_seq, chunk.last_seq + 1))
+                    cuts += [*damaged, _Cut(chunk, first)]
+                    damaged = []
                 if count < len(rows) or budget.is_spent or number >= _STEP_CHUNKS:
                     first = max(first, min(first_seq, rows[0].seq))
                     break
@@ -309,7 +312,7 @@ class Eraser:
                         done = replaced[-1].seq
                         break
                     done = chunk.last_seq
-                    damaged += not chunk.rows
+                    damaged += bool(chunk.damaged) or not chunk.rows
         except StoreDamagedError as error:
             if len(found) > 1:
                 self._erase_from(account, progress, found[:1])

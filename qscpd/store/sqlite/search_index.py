@@ -6,7 +6,7 @@ memory. The index has no text of its own, so a text that is removed or replaced 
 It is merged by steps of its own: FTS5's automatic merging can make a step take ten times as long as usual.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from qscpd.domain.model import MessageRow
@@ -31,28 +31,23 @@ class SearchIndex:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def add(self, conversation: int, messages: Iterable[MessageRow]) -> None:
-        """Add messages."""
-        self._run(_ADD, conversation, messages)
+    def add(self, texts: Sequence[tuple[int, str]]) -> None:
+        """Add texts of messages that are no amendments, each with its place."""
+        self._run(_ADD, texts)
 
     def remove(self, conversation: int, messages: Iterable[MessageRow]) -> None:
         """Remove messages; their texts must be those that were added."""
-        self._run(_REMOVE, conversation, messages)
+        self._run(_REMOVE, _texts(conversation, messages))
 
-    def exchange(self, conversation: int, before: MessageRow, after: MessageRow) -> None:
-        """Replace the text of a message."""
-        self.remove(conversation, [before])
-        self.add(conversation, [after])
+    def exchange(self, conversation: int, before: Iterable[MessageRow], after: Iterable[MessageRow]) -> None:
+        """Replace the texts of messages."""
+        self.remove(conversation, before)
+        self.add(_texts(conversation, after))
 
-    def _run(self, sql: str, conversation: int, messages: Iterable[MessageRow]) -> None:
-        entries = [
-            (place_of(conversation, message.seq), message.body)
-            for message in messages
-            if message.body is not None and not message.meta.kind
-        ]
-        if entries:
+    def _run(self, sql: str, texts: Sequence[tuple[int, str]]) -> None:
+        if texts:
             with self._db.transaction() as db:
-                db.executemany(sql, entries)
+                db.executemany(sql, texts)
 
     def merge_step(self, *, begin: bool) -> bool:
         """Rewrite a part of the index, so that removed words are in no page any more.
@@ -68,3 +63,12 @@ class SearchIndex:
             db.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (pages,))
             # Fewer than 2 changes: nothing was left to do, as that page says.
             return db.total_changes - before >= 2  # noqa: PLR2004
+
+
+def _texts(conversation: int, messages: Iterable[MessageRow]) -> Sequence[tuple[int, str]]:
+    """Return the texts of messages that are no amendments, each with its place."""
+    return [
+        (place_of(conversation, message.seq), message.body)
+        for message in messages
+        if message.body is not None and not message.meta.kind
+    ]

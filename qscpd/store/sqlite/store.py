@@ -27,7 +27,7 @@ from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.fold import Fold
 from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
 from qscpd.store.sqlite.ids import MessageIds
-from qscpd.store.sqlite.journal import Part, read_rows
+from qscpd.store.sqlite.journal import Part, read_rows, row_range
 from qscpd.store.sqlite.messages import Messages
 from qscpd.store.sqlite.positions import Positions
 from qscpd.store.sqlite.reader import SqliteReads
@@ -74,7 +74,7 @@ class SqliteStore(SqliteReads):
         log = ModerationLog(db)
         index = SearchIndex(db)
         compaction = Compaction(db)
-        self._ids = MessageIds(db, self._chunk_reader)
+        self._ids = MessageIds(db, self._chunk_reader, on_damage)
         chunk_writer = ChunkWriter(db, self._ids, index)
         self._fold = Fold(
             db,
@@ -146,7 +146,8 @@ class SqliteStore(SqliteReads):
 
     def _catch_up(self, on_damage: OnDamage) -> None:
         """Read what the last run has not folded, and do what it did not get to."""
-        for row, parts in read_rows(self._db, 0, on_damage):
+        folded, _ = row_range(self._db)
+        for row, parts in read_rows(self._db, folded, on_damage):
             self._tail.add(row, parts)
             self._ids.add_journaled(_messages_of(parts))
         if self._housekeeping.compaction_due():

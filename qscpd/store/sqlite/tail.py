@@ -133,11 +133,12 @@ class ReadTail(Tail):
 
     def refresh(self) -> None:
         """Bring the tail to the state of the snapshot that has begun."""
-        lowest, highest = journal.row_range(self._db)
-        self.drop(lowest - 1 if lowest else self.last_row)
-        if highest > self.last_row:
-            for row, parts in journal.read_rows(self._db, self.last_row, self._on_damage):
+        folded, newest = journal.row_range(self._db)
+        self.drop(folded)
+        if newest > self.last_row:
+            for row, parts in journal.read_rows(self._db, max(self.last_row, folded), self._on_damage):
                 self.add(row, parts)
+            self.last_row = newest
 
 
 def merge_last(tail: Tail, conversation: int, last_seq: int, last_ms: int) -> tuple[int, int]:

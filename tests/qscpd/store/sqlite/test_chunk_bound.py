@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 from unittest import mock
 
+import msgspec
 import pytest
 
 from qscpd.domain.model import (
@@ -65,8 +66,9 @@ def amendment(kind: Kind, target: int, body: str = "", *, sender: int = ALICE) -
 
 
 def sizes(store: SqliteStore) -> list[int]:
-    """Return the sizes of all chunks, by place."""
-    return [row[0] for row in store._db.read("SELECT length(messages) FROM chunks ORDER BY last_seq")]
+    """Return the sizes of the messages in all chunks, by place."""
+    rows = store._db.read("SELECT length(messages) FROM chunks ORDER BY place")
+    return [row[0] - chunks.CHECKSUM for row in rows]
 
 
 def fill(store: SqliteStore) -> list[NewMessage]:
@@ -74,7 +76,10 @@ def fill(store: SqliteStore) -> list[NewMessage]:
     sent = [message(number, ALICE if number % 3 else BOB) for number in range(1, OLD + 1)]
     with mock.patch.object(chunks, "BOUND", 2**40):
         store.append(sent)
+        housekeep(store)
     store.append([message(OLD + 1)])
+    housekeep(store)
+    assert len(sizes(store)) == 2
     assert sizes(store)[0] > 4 * chunks.BOUND
     return sent
 
@@ -85,27 +90,38 @@ def test_a_commit_is_stored_in_chunks_within_the_bound(store: SqliteStore) -> No
     messages = [NewMessage(ALICE, BOB, make_id(), body) for _ in range(40)]
     outcomes, _ = store.append([*messages, *(message(number) for number in range(200))])
     assert [each.seq for each in outcomes if isinstance(each, StoredMessage)] == [*range(1, 241)]
+    for (batch,) in store._db.read("SELECT batch FROM journal"):
+        parts = msgspec.msgpack.decode(batch[: -chunks.CHECKSUM])
+        assert len(parts) > 1
+        assert max(len(packed) for *_, packed in parts) <= chunks.BOUND
+    assert [row.seq for row in rows_of(store, PAIR)] == [*range(1, 241)]
+    housekeep(store)
     assert max(sizes(store)) <= chunks.BOUND
     assert [row.seq for row in rows_of(store, PAIR)] == [*range(1, 241)]
+    before = len(sizes(store))
     with mock.patch.object(chunks, "BOUND", 1000):
         store.append([message(1), message(2)])
-    assert len(sizes(store)[-2:]) == 2
+        housekeep(store)
+    assert len(sizes(store)) == before + 2
     assert [row.body for row in rows_of(store, PAIR)][-2:] == [text(1), text(2)]
 
 
 def edit(store: SqliteStore) -> None:
     """Edit a message in the middle."""
     store.append([amendment("edit", 50, "word50 edited")])
+    housekeep(store)
 
 
 def redact(store: SqliteStore) -> None:
     """Redact the first message."""
     store.append([amendment("redact", 1)])
+    housekeep(store)
 
 
 def react(store: SqliteStore) -> None:
     """React to the last message."""
     store.append([amendment("react", OLD, "+1")])
+    housekeep(store)
 
 
 def prune(store: SqliteStore) -> None:
@@ -125,24 +141,16 @@ def plain(rows: Sequence[MessageRow]) -> dict[int, tuple[str, str | None]]:
     return {row.seq: (row.id, row.body) for row in rows if not row.meta.kind}
 
 
-@pytest.mark.parametrize("indexed", [True, False])
 @pytest.mark.parametrize("rewrite", [edit, redact, react, prune, erase])
 def test_a_large_chunk_is_divided_when_it_is_rewritten(
-    store: SqliteStore, tmp_path: Path, rewrite: Callable[[SqliteStore], None], indexed: bool
+    store: SqliteStore, tmp_path: Path, rewrite: Callable[[SqliteStore], None]
 ) -> None:
     """Whatever rewrites a chunk of an earlier version leaves its messages, ids and words as they were."""
-    if indexed:
-        housekeep(store)
     sent = fill(store)
-    if indexed:
-        housekeep(store)
     before = plain(rows_of(store, PAIR))
-    unindexed = "SELECT count(*) FROM chunks WHERE id > (SELECT +value FROM meta WHERE key = 'words_indexed')"
-    assert store._db.read(unindexed) == [(0,)] or not indexed
     rewrite(store)
-    if indexed:  # only the amendment itself is to be indexed
-        assert store._db.read(unindexed) == [(rewrite in (edit, redact, react),)]
     assert max(sizes(store)) <= chunks.BOUND
+    assert store._db.read("SELECT count(*) FROM amendments") == [(0,)]
     after = plain(rows_of(store, PAIR))
     assert [*after] == [seq for seq in before if rewrite is not prune or seq > 10]
     changed = {seq for seq, row in after.items() if row != before[seq]}
@@ -157,24 +165,43 @@ def test_a_large_chunk_is_divided_when_it_is_rewritten(
         check(again, sent, after)
 
 
+def test_an_amendment_writes_no_chunk(store: SqliteStore) -> None:
+    """Not even a large one, until it is folded; its messages, ids and words are as they are to be before."""
+    sent = fill(store)
+    before = sizes(store)
+    store.append(
+        [amendment("edit", 50, "word50 edited"), amendment("redact", 1), amendment("react", 99, "+1")]
+    )
+    assert sizes(store) == before
+    assert store._db.read("SELECT count(*) FROM amendments") == [(3,)]
+    check(store, sent, plain(rows_of(store, PAIR)))
+    assert store._db.read("SELECT count(*) FROM amendments") == [(0,)]
+    check(store, sent, plain(rows_of(store, PAIR)))
+
+
 def check(store: SqliteStore, sent: Sequence[NewMessage], rows: dict[int, tuple[str, str | None]]) -> None:
-    """Check that every id is known, every word is found once, and nothing is left to index."""
+    """Check that every id is known and every word is found once, before and after folding."""
     known = list(store.known(sent))
     assert [each.seq for each in known if isinstance(each, StoredMessage)] == [*range(1, OLD + 1)]
+    check_words(store, rows)
     housekeep(store)
     assert list(store.known(sent)) == known
+    check_words(store, rows)
+    SqliteFactory().check(store)
+
+
+def check_words(store: SqliteStore, rows: dict[int, tuple[str, str | None]]) -> None:
+    """Check that every word is found once."""
     for seq, (_, body) in rows.items():
         words = [body.split()[0]] if body else [f"word{seq}"]
         page = search_page(store, BOB, words, conversation=PAIR, limit=9)
         assert [each.message.seq for each in page.found] == ([seq] if body else [])
         assert page.complete
-    SqliteFactory().check(store)
 
 
 def test_the_parts_of_a_chunk_are_found_by_every_look_up(store: SqliteStore) -> None:
     """Messages in the parts of a chunk can be amended again, and their pages have no hole."""
     fill(store)
-    housekeep(store)
     react(store)
     outcomes = append_in_turns(
         store, [amendment("react", seq, "ok", sender=BOB) for seq in range(1, OLD + 1)]
@@ -192,22 +219,36 @@ def test_a_chunk_that_grows_is_divided(store: SqliteStore) -> None:
     """Edits and reactions can make a chunk too large: it is divided, again and again."""
     with mock.patch.object(chunks, "BOUND", 2000):
         store.append([NewMessage(ALICE, BOB, make_id(), f"word{number}") for number in range(1, 21)])
+        housekeep(store)
         assert len(sizes(store)) == 1
-        append_in_turns(store, [amendment("edit", seq, text(seq)[:300]) for seq in range(1, 21)])
-        assert max(sizes(store)) <= 2000
-    housekeep(store)
+        for seq in range(1, 21):
+            store.append([amendment("edit", seq, text(seq)[:300])])
+            housekeep(store)
+            assert max(sizes(store)) <= 2000
     assert [row.body for row in rows_of(store, PAIR)[:20]] == [text(seq)[:300] for seq in range(1, 21)]
     SqliteFactory().check(store)
 
 
-def test_a_chunk_over_a_damaged_copy_is_not_divided(store: SqliteStore) -> None:
-    """Where another chunk is at the place of a part, a large chunk stays as it is, and is read."""
+def test_a_chunk_grows_up_to_a_size(store: SqliteStore) -> None:
+    """Small commits that are folded one by one make few chunks; one that is large enough is not rewritten."""
+    for number in range(30):
+        store.append([message(number)])
+        housekeep(store)
+    assert all(chunks.GROWING - chunks.CHECKSUM <= size < 2 * chunks.GROWING for size in sizes(store)[:-1])
+    assert [row.body for row in rows_of(store, PAIR)] == [text(number) for number in range(30)]
+
+
+def test_a_chunk_over_a_damaged_copy(store: SqliteStore) -> None:
+    """Where another chunk is at the place of a part, a large chunk is read and divided as any other."""
     fill(store)
-    housekeep(store)
-    store._db.connection.execute(
-        "INSERT INTO chunks (id, conversation, last_seq, messages) VALUES (-5, ?, 50, X'90')", (PAIR,)
-    )
+    with store._db.transaction() as db:
+        db.execute("INSERT INTO chunks VALUES (?, X'90')", (PAIR << 32 | 51,))
+        db.execute(
+            "INSERT INTO chunks SELECT ?, messages FROM chunks WHERE place & 0xffffffff = 1",
+            (PAIR << 32 | 20,),
+        )
     before = plain(rows_of(store, PAIR))
+    assert [*before] == [*range(1, OLD + 2)]
     react(store)
     edit(store)
     after = plain(rows_of(store, PAIR))
@@ -235,14 +276,12 @@ def test_a_transaction_ends_before_what_takes_long(store: SqliteStore) -> None:
         ([message(6), other], [7]),
         ([message(7), first], [8]),
     ):
-        store._ids.index_all()
         assert stored(store.append(batch, deadline_s=0.0)[0]) == seqs
 
 
 def test_what_a_deadline_leaves_is_new_in_the_next_transaction(store: SqliteStore) -> None:
     """A message that was left is stored once, also if it comes with another one under its id."""
     store.append([message(1), message(2)])
-    store._ids.index_all()
     reactions = [amendment("react", seq, "+1") for seq in (1, 2)]
     assert len(store.append(reactions, deadline_s=0.0)[0]) == 1
     assert list(store.known(reactions))[1] is None
@@ -254,7 +293,6 @@ def test_what_a_deadline_leaves_is_new_in_the_next_transaction(store: SqliteStor
 def test_marks_move_whatever_a_deadline_leaves(store: SqliteStore) -> None:
     """Positions move in the transaction that they are given to."""
     store.append([message(1), message(2)])
-    store._ids.index_all()
     reactions = [amendment("react", seq, "+1") for seq in (1, 2)]
     outcomes, moved = store.append(reactions, [Mark(BOB, PAIR, PositionKind.READ, 2)], deadline_s=0.0)
     assert len(outcomes) == 1
