@@ -50,6 +50,8 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
     """Without those that are damaged."""
     damaged: Mapping[int, msgspec.Raw] = {}
     """Those that are damaged while the others are not, by seq, as they are stored."""
+    is_amended: bool = False
+    """Whether it still has texts, or other things, that amendments have replaced."""
 
 
 class ChunkPlace(NamedTuple):
@@ -197,7 +199,11 @@ class ChunkReader:
                 damaged = dict(enumerate(source.raws(first, last), first))
                 for row in rows:
                     del damaged[row.seq]
-            yield Chunk(first, last, rows, damaged)
+            yield Chunk(first, last, rows, damaged, bool(rows) and self._is_amended(scope, first, last))
+
+    def _is_amended(self, scope: Scope, first: int, last: int) -> bool:
+        base = place_of(scope.conversation, 0)
+        return bool(self._db.read(_CHANGES, base | first, base | last))
 
     def readable(self, scope: Scope, piece: Piece) -> list[MessageRow]:
         """Return those messages of a piece of the tail that are not damaged, as they are now."""
