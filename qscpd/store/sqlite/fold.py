@@ -139,6 +139,8 @@ class Fold:
         """What is left of it, by conversation and seq."""
         self._stuck: list[Part] = []
         """What of it can't be folded, because the file is damaged."""
+        self._stuck_count = self._stuck_size = 0
+        """Messages in the tail that the last fold could not fold, and their bytes: they make no fold due."""
         self._runs_written = 0
         self._amended = 0
         """Amendments before this place are done."""
@@ -164,8 +166,12 @@ class Fold:
     @property
     def is_overdue(self) -> bool:
         """Whether a commit has to wait for a step."""
+        return self._has(DUE_MESSAGES * OVERDUE, DUE_BYTES * OVERDUE)
+
+    def _has(self, messages: float, size: float) -> bool:
+        """Return whether so many messages, or so many bytes of them, wait for a fold."""
         tail = self._tail
-        return tail.count >= DUE_MESSAGES * OVERDUE or tail.size >= DUE_BYTES * OVERDUE
+        return tail.count - self._stuck_count >= messages or tail.size - self._stuck_size >= size
 
     def text_replaced(self) -> None:
         """Note that a text was replaced or removed: nothing of it is to stay in the files."""
@@ -197,9 +203,9 @@ class Fold:
     def _begin(self) -> bool:
         """Begin a fold if one is due."""
         tail, now = self._tail, self._db.now.boot_ms
-        if not tail.count:
+        if tail.count <= self._stuck_count:
             self._since_ms = now
-        due = tail.count >= DUE_MESSAGES or tail.size >= DUE_BYTES or now - self._since_ms >= DUE_MS
+        due = self._has(DUE_MESSAGES, DUE_BYTES) or now - self._since_ms >= DUE_MS
         if not due and not self._requested:
             # Emptying SQLite's journal may have had to wait for a reader.
             if self._old_texts and self._retry_ms and now >= self._retry_ms:
@@ -221,11 +227,13 @@ class Fold:
     def _messages_step(self) -> bool:
         taken = self._take()
         groups = [(each, list(found)) for each, found in groupby(taken, attrgetter("conversation"))]
+        stuck = len(self._stuck)
         try:
             with self._db.transaction():
                 for conversation, pieces in groups:
                     self._fold(conversation, pieces, self._as_now)
         except StoreDamagedError:
+            del self._stuck[stuck:]
             for conversation, pieces in groups:
                 self._fold_alone(conversation, pieces)
         for _ in taken:
@@ -236,10 +244,17 @@ class Fold:
         before = self._runs_written
         try:
             self._runs_written = self._ids.write_runs(before)
+        except StoreDamagedError:
+            self._runs_written = self._run_alone(before)
+        return self._runs_written > before
+
+    def _run_alone(self, written: int) -> int:
+        """Write the next run, unless its place is damaged; return how many are done."""
+        try:
+            return self._ids.write_runs(written, limit=1)
         except StoreDamagedError as error:
             self._on_damage(DamagedPlace(f"ids can't be indexed: {error}"))
-            return False
-        return self._runs_written > before
+            return written + 1
 
     def _journal_step(self) -> bool:
         """Delete the next rows of the journal; the last step writes what is stuck into a new one."""
@@ -263,8 +278,10 @@ class Fold:
         self._tail.drop(last)
         if not done:
             return True
+        count, size = self._tail.count, self._tail.size
         if stuck_row:
             self._tail.add(stuck_row, self._stuck)
+        self._stuck_count, self._stuck_size = self._tail.count - count, self._tail.size - size
         self._ids.unfolded.end_fold()
         self.folded_row = self._row
         return False

@@ -291,11 +291,12 @@ class MessageIds:
         found = self._db.read("SELECT max(last_id) FROM id_runs WHERE account = ?", account)[0][0]
         return found.hex() if found else ""
 
-    def write_runs(self, written: int) -> int:
+    def write_runs(self, written: int, limit: int | None = None) -> int:
         """Write some of the runs that are folded.
 
         Args:
             written: How many are written.
+            limit: How many at most; None: as many as a step takes.
 
         Returns:
             How many are written afterwards.
@@ -304,7 +305,7 @@ class MessageIds:
         for number, (account, run) in enumerate(self.unfolded.folding()):
             if number < written:
                 continue
-            if len(rows) == _ACCOUNTS:
+            if len(rows) == (limit or _ACCOUNTS):
                 break
             packed = msgspec.msgpack.encode(run.places)
             rows.append((account, bytes.fromhex(run.last_id), bytes.fromhex(run.first_id), packed))
