@@ -71,6 +71,8 @@ _MERGE_EVERY_MS: Final = 6 * 3600 * 1000
 _RETRY_MS: Final = 5_000
 """How long emptying SQLite's journal waits for a reader, in milliseconds."""
 
+_FOLDED: Final = "UPDATE meta SET value = CAST(max(CAST(value AS INTEGER), ?) AS TEXT) WHERE key = 'folded'"
+
 _REMAINING: Final = "SELECT min(place) FROM amendments WHERE place >= ?"
 
 
@@ -149,6 +151,8 @@ class Fold:
         """When the last fold began, or the tail was empty, in milliseconds since the boot."""
         self._old_texts = True
         """Whether SQLite's journal can have texts that were replaced or removed; of an earlier run, too."""
+        self._old_words = True
+        """Whether the search index can have words of them."""
         self._merging = False
         """Whether the whole search index is being merged."""
         self._merged_ms = db.now.boot_ms
@@ -175,7 +179,7 @@ class Fold:
 
     def text_replaced(self) -> None:
         """Note that a text was replaced or removed: nothing of it is to stay in the files."""
-        self._old_texts = True
+        self._old_texts = self._old_words = True
 
     def request(self) -> None:
         """Make a fold due, of everything that is committed until it begins."""
@@ -203,7 +207,8 @@ class Fold:
     def _begin(self) -> bool:
         """Begin a fold if one is due."""
         tail, now = self._tail, self._db.now.boot_ms
-        if tail.count <= self._stuck_count:
+        # A crash can have come between the fold of a redaction and the rewriting of the old text's chunk.
+        if tail.count <= self._stuck_count and not self._old_texts and not self._may_merge_all():
             self._since_ms = now
         due = self._has(DUE_MESSAGES, DUE_BYTES) or now - self._since_ms >= DUE_MS
         if not due and not self._requested:
@@ -295,11 +300,14 @@ class Fold:
             if done:
                 stuck_row = write_row(self._db, self._stuck) if self._stuck else 0
                 # So SQLite's journal has the page with the epoch, by which `recovery.py` knows it.
-                db.execute("UPDATE meta SET value = ? WHERE key = 'folded'", (str(self._row),))
+                db.execute(_FOLDED, (self._row,))
         return stuck_row
 
     def _words_step(self) -> bool:
-        begin = self._old_texts and not self._merging and self._may_merge_all()
+        begin = not self._merging and self._may_merge_all()
+        if begin:
+            self._old_words = False
+            self._merged_ms = self._db.now.boot_ms
         try:
             more = self._index.merge_step(begin=begin)
         except StoreDamagedError as error:
@@ -309,11 +317,11 @@ class Fold:
         return more
 
     def _may_merge_all(self) -> bool:
-        now = self._db.now.boot_ms
-        if self._db.path.stat().st_size > _MERGED_AT_ONCE and now - self._merged_ms < _MERGE_EVERY_MS:
+        """Return whether the whole search index is to be merged, because it can have words of old texts."""
+        if not self._old_words:
             return False
-        self._merged_ms = now
-        return True
+        is_small = self._db.path.stat().st_size <= _MERGED_AT_ONCE
+        return is_small or self._db.now.boot_ms - self._merged_ms >= _MERGE_EVERY_MS
 
     def _amendments_step(self) -> bool:
         """Write what amendments have made of its messages into the next chunk that has any."""

@@ -133,6 +133,7 @@ class Pruner:
         cuts, first, raised = self._cuts(conversation, first_seq, oldest_ms)
         if not raised:
             return False
+        self._fold.text_replaced()
         try:
             with self._db.transaction():
                 for cut in cuts:
