@@ -273,13 +273,13 @@ class Fold:
         last = rows[-1] if rows else 0
         done = last in (0, self._row)
         try:
-            stuck_row = self._delete(rows, done=done)
+            stuck_row = self._delete(rows, last, done=done)
         except StoreDamagedError as error:
             self._on_damage(DamagedPlace(f"rows of the journal can't be deleted: {error}"))
             for row in rows:
                 with contextlib.suppress(StoreDamagedError):
-                    self._delete([row], done=False)
-            stuck_row = self._delete([], done=done)
+                    self._delete([row], 0, done=False)
+            stuck_row = self._delete([], last, done=done)
         self._tail.drop(last)
         if not done:
             return True
@@ -291,22 +291,28 @@ class Fold:
         self.folded_row = self._row
         return False
 
-    def _delete(self, rows: Sequence[int], *, done: bool) -> int:
-        """Delete some rows of the journal; after the last ones write what is stuck, and return its row."""
+    def _delete(self, rows: Sequence[int], folded: int, *, done: bool) -> int:
+        """Delete some rows of the journal; after the last ones write what is stuck, and return its row.
+
+        Args:
+            rows: The rows.
+            folded: The last row that readers drop.
+            done: Whether they are the last ones.
+        """
         stuck_row = 0
         with self._db.transaction() as db:
             if rows:
                 db.execute("DELETE FROM journal WHERE id BETWEEN ? AND ?", (rows[0], rows[-1]))
             if done:
                 stuck_row = write_row(self._db, self._stuck) if self._stuck else 0
-                # So SQLite's journal has the page with the epoch, by which `recovery.py` knows it.
-                db.execute(_FOLDED, (self._row,))
+            # So SQLite's journal has the page with the epoch, by which `recovery.py` knows it.
+            db.execute(_FOLDED, (folded,))
         return stuck_row
 
     def _words_step(self) -> bool:
         begin = not self._merging and self._may_merge_all()
         if begin:
-            self._old_words = False
+            self._old_words, self._old_texts = False, True
             self._merged_ms = self._db.now.boot_ms
         try:
             more = self._index.merge_step(begin=begin)

@@ -46,9 +46,13 @@ class _Batch:
         self._by_id: dict[tuple[int, str], UsedId] = {}
         self._listed = 0
 
-    def check_time(self) -> None:
-        """Raise an error if the transaction has to end before a message that takes long."""
-        if self.outcomes and time.monotonic() >= self._deadline_s:
+    def check_time(self, owed_s: float = 0.0) -> None:
+        """Raise an error if the transaction has to end before a message that takes long.
+
+        Args:
+            owed_s: What the transaction still has to do at its end, in seconds.
+        """
+        if self.outcomes and time.monotonic() + owed_s >= self._deadline_s:
             raise _OverdueError
 
     def add_run(
@@ -236,7 +240,7 @@ class Messages:
         if refused is not None:
             return refused
         if message.meta.kind:
-            batch.check_time()
+            batch.check_time(self._amendments.owed_s)
             return self._amendments.apply(message, tail, time_ms, now.steady_ms)
         if room is not None:
             self._slow_mode.wrote(room.row, message.sender, now.boot_ms)

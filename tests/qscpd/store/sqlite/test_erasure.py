@@ -188,7 +188,7 @@ def test_a_large_store_is_merged_later(erasing: Fixture) -> None:
     with mock.patch.object(fold, "_MERGED_AT_ONCE", 0):
         erasing.say(30)
         erasing.wait()
-        erasing.amend("redact", 5)
+        erasing.amend("redact", 30)
         erasing.wait()
         assert erasing.traces().keys() == {"q.db"}
         assert f" {STEM}".encode() not in (erasing.folder / "q.db").read_bytes()
