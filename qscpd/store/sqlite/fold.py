@@ -150,7 +150,9 @@ class Fold:
         self._since_ms = db.now.boot_ms
         """When the last fold began, or the tail was empty, in milliseconds since the boot."""
         self._old_texts = True
-        """Whether SQLite's journal can have texts that were replaced or removed; of an earlier run, too."""
+        """Whether texts were replaced or removed since the last fold began; in an earlier run, too."""
+        self._emptying = False
+        """Whether SQLite's journal has to be emptied at the end of the fold, because it can have such texts."""
         self._old_words = True
         """Whether the search index can have words of them."""
         self._merging = False
@@ -213,11 +215,13 @@ class Fold:
         due = self._has(DUE_MESSAGES, DUE_BYTES) or now - self._since_ms >= DUE_MS
         if not due and not self._requested:
             # Emptying SQLite's journal may have had to wait for a reader.
-            if self._old_texts and self._retry_ms and now >= self._retry_ms:
+            if self._emptying and now >= self._retry_ms:
                 self.phase = Phase.OLD_TEXTS
                 return True
             return False
         self._requested = False
+        self._emptying |= self._old_texts
+        self._old_texts = False
         self._since_ms = now
         self._row = tail.last_row
         self._pieces = deque(sorted(tail.pieces(), key=attrgetter("conversation", "first_seq")))
@@ -312,7 +316,7 @@ class Fold:
     def _words_step(self) -> bool:
         begin = not self._merging and self._may_merge_all()
         if begin:
-            self._old_words, self._old_texts = False, True
+            self._old_words, self._emptying = False, True
             self._merged_ms = self._db.now.boot_ms
         try:
             more = self._index.merge_step(begin=begin)
@@ -352,9 +356,9 @@ class Fold:
         return True
 
     def _old_texts_step(self) -> bool:
-        if self._old_texts:
+        if self._emptying:
             self._retry_ms = self._db.now.boot_ms + _RETRY_MS
-            self._old_texts = not self._compaction.empty_journal()
+            self._emptying = not self._compaction.empty_journal()
         return False
 
     # --- messages

@@ -156,6 +156,23 @@ def test_a_crash_in_the_fold(erasing: Fixture, steps: int) -> None:
     assert not erasing.traces()
 
 
+@pytest.mark.parametrize("steps", range(0, 24, 2))
+def test_a_redaction_in_the_middle_of_a_fold(erasing: Fixture, steps: int) -> None:
+    """The next fold removes the text, whatever the running one has done already."""
+    erasing.say(30)
+    erasing.wait()
+    erasing.say(15)
+    erasing.store._fold.request()
+    with mock.patch.object(fold, "_STEP_MESSAGES", 10):
+        for _ in range(steps):
+            erasing.store._fold.step()
+        erasing.say(10)
+        erasing.amend("redact", 5)
+        erasing.wait(0)
+    erasing.wait()
+    assert not erasing.traces()
+
+
 def test_a_reader_keeps_it_until_its_end(erasing: Fixture) -> None:
     """While a reader reads an older state, the old text stays; some seconds after its end it is gone."""
     erasing.say(30)
