@@ -149,12 +149,12 @@ class Fold:
         self._requested = False
         self._since_ms = db.now.boot_ms
         """When the last fold began, or the tail was empty, in milliseconds since the boot."""
-        self._old_texts = True
+        self._old_texts = _has_messages(db)
         """Whether texts were replaced or removed since the last fold began; in an earlier run, too."""
+        self._old_words = self._old_texts
+        """Whether the search index can have words of them."""
         self._emptying = False
         """Whether SQLite's journal has to be emptied at the end of the fold, because it can have such texts."""
-        self._old_words = True
-        """Whether the search index can have words of them."""
         self._merging = False
         """Whether the whole search index is being merged."""
         self._merged_ms = db.now.boot_ms
@@ -482,3 +482,11 @@ def _amended(piece: Piece, changes: Mapping[int, Change], scope: Scope) -> Seque
         parts.append((first_seq, part))
         first_seq += count
     return parts
+
+
+def _has_messages(db: Database) -> bool:
+    """Return whether there are messages: an earlier run can have left old texts."""
+    try:
+        return bool(db.read("SELECT EXISTS (SELECT 1 FROM chunks) OR EXISTS (SELECT 1 FROM journal)")[0][0])
+    except StoreDamagedError:
+        return True
