@@ -10,6 +10,20 @@ from qscpd.store.clock import Clock
 from qscpd.store.damage import OnDamage
 
 
+class UpgradeProgress(NamedTuple):
+    """How far the upgrade of a store is."""
+
+    store: Path
+    done: int
+    """Messages that are converted."""
+    total: int
+    """All messages; 0 as long as they are not counted."""
+
+
+OnUpgrade = Callable[[UpgradeProgress], None]
+"""Called at the beginning of an upgrade, about every second, and at its end."""
+
+
 class Driver(Protocol):
     """A kind of store, named by the scheme of a URL; `location` is what follows `scheme://`."""
 
@@ -21,6 +35,7 @@ class Driver(Protocol):
         edit_within_ms: int,
         keep_reserve: bool,
         on_damage: OnDamage,
+        on_upgrade: OnUpgrade,
     ) -> Store:
         """See `qscpd.store.open_store`."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from qscpd.store.clock import Clock
 from qscpd.store.damage import OnDamage
-from qscpd.store.driver import Contents
+from qscpd.store.driver import Contents, OnUpgrade
 from qscpd.store.sqlite.lock import StoreLock, is_locked
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
@@ -26,6 +26,7 @@ class SqliteDriver:
         edit_within_ms: int,
         keep_reserve: bool,
         on_damage: OnDamage,
+        on_upgrade: OnUpgrade,
     ) -> SqliteStore:
         """See `qscpd.store.open_store`."""
         return SqliteStore(
@@ -34,6 +35,7 @@ class SqliteDriver:
             edit_within_ms=edit_within_ms,
             keep_reserve=keep_reserve,
             on_damage=on_damage,
+            on_upgrade=on_upgrade,
         )
 
     def open_reader(self, location: str, *, on_damage: OnDamage, paced: bool) -> SqliteReader:

@@ -15,6 +15,7 @@ from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.base import Finding, Housekeeping
 from qscpd.store.clock import Clock
 from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
+from qscpd.store.driver import OnUpgrade
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.blocks import Blocks
@@ -43,6 +44,7 @@ class SqliteStore(SqliteReads):
         edit_within_ms: How long after its time a message can be edited.
         keep_reserve: Keep space for changes that have to work on a full disk; see `Reserve`.
         on_damage: Called with each damaged place that is read; None: each is logged once.
+        on_upgrade: See `qscpd.store.open_store`.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -60,10 +62,13 @@ class SqliteStore(SqliteReads):
         edit_within_ms: int = 0,
         keep_reserve: bool = False,
         on_damage: OnDamage | None = None,
+        on_upgrade: OnUpgrade | None = None,
     ) -> None:
         self._reserve = Reserve(path, keep=keep_reserve)
-        db = self._reserve.spend_on_opening(lambda: Database(path, clock))
         on_damage = on_damage or DamageLog()
+        db = self._reserve.spend_on_opening(
+            lambda: Database(path, clock, on_damage=on_damage, on_upgrade=on_upgrade)
+        )
         super().__init__(db, on_damage)
         self._findings = tuple(_findings(db))
         log = ModerationLog(db)
