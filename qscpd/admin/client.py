@@ -23,6 +23,7 @@ from qscpd.errors import (
 from qscpd.files import file_errors
 from qscpd.privileges import acting_as, daemon_user
 from qscpd.store import lock_store, open_store, store_url
+from qscpd.store.upgrade import UpgradeLine
 
 _LOCK_PATIENCE_S: Final = 10.0
 """Time to wait for another command to finish, or for a starting daemon to open its socket."""
@@ -78,7 +79,8 @@ def _perform_here(path: Path, request: Request) -> Reply | None:
         with (
             acting_as(daemon_user(path)),
             lock,
-            contextlib.closing(open_store(store_url(path))) as store,
+            UpgradeLine() as on_upgrade,
+            contextlib.closing(open_store(store_url(path), on_upgrade=on_upgrade)) as store,
         ):
             for found in store.findings:
                 if found.daemon_only:

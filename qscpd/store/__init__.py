@@ -14,7 +14,8 @@ from qscpd.errors import StoreError
 from qscpd.store.base import Store, StoreReader
 from qscpd.store.clock import Clock
 from qscpd.store.damage import DamageLog, OnDamage
-from qscpd.store.driver import Contents, Copyable, Driver, Lockable, OnUpgrade
+from qscpd.store.driver import Contents, Copyable, Driver, Lockable
+from qscpd.store.upgrade import OnUpgrade
 
 __all__ = [
     "copy_store",

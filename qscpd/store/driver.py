@@ -8,20 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from qscpd.store.base import Store, StoreReader
 from qscpd.store.clock import Clock
 from qscpd.store.damage import OnDamage
-
-
-class UpgradeProgress(NamedTuple):
-    """How far the upgrade of a store is."""
-
-    store: Path
-    done: int
-    """Messages that are converted."""
-    total: int
-    """All messages; 0 as long as they are not counted."""
-
-
-OnUpgrade = Callable[[UpgradeProgress], None]
-"""Called at the beginning of an upgrade, about every second, and at its end."""
+from qscpd.store.upgrade import OnUpgrade
 
 
 class Driver(Protocol):

@@ -20,7 +20,6 @@ from qscpd.domain.events import Event
 from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.clock import Clock, StoreClock
 from qscpd.store.damage import DamageLog, OnDamage
-from qscpd.store.driver import OnUpgrade
 from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.marker import new_marker, put_marker, remove_marker
@@ -29,6 +28,7 @@ from qscpd.store.sqlite.opening import note_clean_end, open_to_read, open_to_wri
 from qscpd.store.sqlite.place import Place
 from qscpd.store.sqlite.recovery import forget_index
 from qscpd.store.sqlite.wal import Cutter, read_header
+from qscpd.store.upgrade import OnUpgrade
 
 Row = tuple[Any, ...]
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from qscpd.store.clock import Clock
 from qscpd.store.damage import OnDamage
-from qscpd.store.driver import Contents, OnUpgrade
+from qscpd.store.driver import Contents
 from qscpd.store.sqlite.lock import StoreLock, is_locked
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.snapshot import copy_file, inspect_file
 from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.upgrade import OnUpgrade
 
 
 class SqliteDriver:

@@ -7,7 +7,6 @@ from typing import Final, NamedTuple
 
 from qscpd.errors import PermissionDeniedError, StoreError
 from qscpd.store.damage import OnDamage
-from qscpd.store.driver import OnUpgrade
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
 from qscpd.store.sqlite.creation import create_store
 from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
@@ -26,6 +25,7 @@ from qscpd.store.sqlite.recovery import check_journal, forget_index, refuse_with
 from qscpd.store.sqlite.rewriting import Rewriting, remove_left_over
 from qscpd.store.sqlite.uri import file_uri
 from qscpd.store.sqlite.wal import wal_path
+from qscpd.store.upgrade import OnUpgrade
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""

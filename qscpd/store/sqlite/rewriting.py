@@ -16,12 +16,12 @@ from typing import Final
 from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFullError
 from qscpd.files import sync
 from qscpd.store.damage import OnDamage
-from qscpd.store.driver import OnUpgrade, UpgradeProgress
 from qscpd.store.sqlite.conversion import Conversion
 from qscpd.store.sqlite.disk_space import lacks_space
 from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import MIGRATIONS, Migration, copy_path, part_path
 from qscpd.store.sqlite.uri import file_uri
+from qscpd.store.upgrade import OnUpgrade, UpgradeProgress
 
 _PROGRESS_S: Final = 1.0
 """Seconds between two reports of the progress."""
@@ -53,14 +53,14 @@ class Rewriting:
         path: The file, its symbolic links resolved. It has no left-over names (`remove_left_over`).
         schema: Its schema.
         on_damage: Called with each place that can't be read and is left out.
-        on_progress: Called at the beginning, about every second, and at the end.
+        on_upgrade: Called at the beginning, about every second, and at the end.
     """
 
-    def __init__(self, path: Path, schema: int, on_damage: OnDamage, on_progress: OnUpgrade) -> None:
+    def __init__(self, path: Path, schema: int, on_damage: OnDamage, on_upgrade: OnUpgrade) -> None:
         self._path = path
         self._schema = schema
         self._on_damage = on_damage
-        self._on_progress = on_progress
+        self._on_upgrade = on_upgrade
         self._begin_s = time.monotonic()
         self._reported_s = self._begin_s
 
@@ -141,7 +141,8 @@ class Rewriting:
 
     def _report(self, conversion: Conversion) -> None:
         self._reported_s = time.monotonic()
-        self._on_progress(UpgradeProgress(self._path, conversion.done, conversion.total))
+        seconds = self._reported_s - self._begin_s
+        self._on_upgrade(UpgradeProgress(self._path, conversion.done, conversion.total, seconds))
 
     def _swap(self, part: Path, copy: Path) -> None:
         """Give the old file its second name, then its first one to the new file."""

@@ -15,7 +15,6 @@ from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.base import Finding, Housekeeping
 from qscpd.store.clock import Clock
 from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
-from qscpd.store.driver import OnUpgrade
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.blocks import Blocks
@@ -33,6 +32,7 @@ from qscpd.store.sqlite.retention import Eraser, Pruner
 from qscpd.store.sqlite.rooms import ModerationLog, Rooms
 from qscpd.store.sqlite.search_index import SearchIndex
 from qscpd.store.sqlite.tail_cache import TailCache
+from qscpd.store.upgrade import OnUpgrade
 
 
 class SqliteStore(SqliteReads):
