@@ -26,8 +26,12 @@ _OF_THE_FILE: Final = ("compact", "running")
 _HEADER: Final = 5
 """Bytes of the header of joined messages at most."""
 
-_STEP: Final = 1000
-"""Messages that are added to the search index in one transaction, unless a chunk has more."""
+_STEP: Final = 10_000
+"""Messages that are added to the search index in one transaction, unless a chunk has more. Nobody waits for
+it; steps of 1,000 take an eighth longer."""
+
+_STEP_BYTES: Final = 2 * 1024 * 1024
+"""Bytes of their chunks at most."""
 
 _MERGED_PAGES: Final = 32
 """Pages of the search index that are merged in one step."""
@@ -66,8 +70,8 @@ class Conversion:
         self._on_damage = on_damage
         self._reader = LegacyReader(source, schema, on_damage)
         self._words: list[tuple[int, str]] = []
-        self._pending = 0
-        """Messages since the last commit."""
+        self._pending = self._pending_bytes = 0
+        """Messages since the last commit, and bytes of their chunks."""
         self.done = self.total = self.damaged = 0
 
     def run(self, *, keep_marker: bool) -> None:
@@ -198,7 +202,8 @@ class Conversion:
             (base + row.seq, row.body) for row in chunk.rows if row.body is not None and not row.meta.kind
         ]
         self._pending += len(chunk.rows)
-        if self._pending >= _STEP:
+        self._pending_bytes += chunk.size
+        if self._pending >= _STEP or self._pending_bytes >= _STEP_BYTES:
             self._commit()
             self._db.execute("BEGIN")
 
@@ -206,7 +211,7 @@ class Conversion:
         self._db.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", self._words)
         self._db.execute("COMMIT")
         self._words.clear()
-        self._pending = 0
+        self._pending = self._pending_bytes = 0
         while self._merge():
             pass
 

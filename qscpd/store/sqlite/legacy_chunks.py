@@ -51,6 +51,8 @@ class LegacyChunk(NamedTuple):
     """Its messages; those that were pruned or are in the chunk before it are left out."""
     packed: bytes | None
     """Its bytes; None if some of its messages are left out."""
+    size: int
+    """Bytes that it has in the store."""
 
 
 _Stored = tuple[int, int, bytes | None]
@@ -102,7 +104,7 @@ class LegacyReader:
                 continue
             if kept[0].seq > expected:
                 yield self._damage(scope, Damage(expected, kept[0].seq - 1), reported=reported)
-            yield LegacyChunk(chunk, kept, blob if len(kept) == len(rows) else None)
+            yield LegacyChunk(chunk, kept, blob if len(kept) == len(rows) else None, len(blob or b""))
             expected, reported = last_seq + 1, False
         if expected <= scope.last_seq:
             yield self._damage(scope, Damage(expected, scope.last_seq), reported=reported)

@@ -36,6 +36,9 @@ _MOST_FAULTS: Final = 100
 _READER_CACHE_KIB: Final = 1024
 """Page cache of a reading connection, of which the daemon has a few."""
 
+_PATIENCE_S: Final = 5.0
+"""Time to wait for a program that has locked the file."""
+
 _OPENING: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """Errors of opening a store that can mean a full disk: the files beside it can't be made, either."""
 
@@ -98,7 +101,7 @@ def open_to_write(path: Path, on_damage: OnDamage, on_upgrade: OnUpgrade) -> Ope
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S)
 
 
 def note_clean_end(db: sqlite3.Connection) -> None:
@@ -124,7 +127,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             uri=True,
             isolation_level=None,
             check_same_thread=False,
-            timeout=5,
+            timeout=_PATIENCE_S,
         )
         db.execute("PRAGMA query_only = ON")
         db.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
