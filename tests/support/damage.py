@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
+from qscpd.store.sqlite.chunks import CHECKSUM, seal
+
 __all__ = ["CONTENT_DAMAGE", "chunk_places", "corrupt_overflow", "damage_chunk", "delete_chunk"]
 
 _Entries = list[list[Any]]
@@ -74,34 +76,37 @@ CONTENT_DAMAGE: Final = (*_SHAPES, *_BYTES)
 
 
 def chunk_places(path: Path, conversation: int) -> list[tuple[int, int, int]]:
-    """Return id, first and last seq of the chunks of a conversation, all undamaged and none pruned."""
+    """Return place, first and last seq of the chunks of a conversation, all undamaged."""
     with contextlib.closing(sqlite3.connect(path)) as db:
         rows = db.execute(
-            "SELECT id, last_seq FROM chunks WHERE conversation = ? ORDER BY last_seq", (conversation,)
+            "SELECT place, messages FROM chunks WHERE place >> 32 = ? ORDER BY place", (conversation,)
         ).fetchall()
-    places, first = [], 1
-    for chunk, last in rows:
-        places.append((chunk, first, last))
-        first = last + 1
-    return places
+    return [
+        (place, first := place & 0xFFFFFFFF, first + len(msgspec.msgpack.decode(blob[:-CHECKSUM])) - 1)
+        for place, blob in rows
+    ]
 
 
-def damage_chunk(path: Path, chunk: int, kind: str) -> None:
-    """Damage the content of a chunk; kind is one of `CONTENT_DAMAGE`."""
+def damage_chunk(path: Path, place: int, kind: str) -> None:
+    """Damage the content of a chunk; kind is one of `CONTENT_DAMAGE`.
+
+    What has another shape gets a checksum that fits, as if the damage had been there when it was written.
+    """
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        (blob,) = db.execute("SELECT messages FROM chunks WHERE id = ?", (chunk,)).fetchone()
+        (blob,) = db.execute("SELECT messages FROM chunks WHERE place = ?", (place,)).fetchone()
         if kind in _BYTES:
             new = _BYTES[kind](blob)
         else:
-            new = msgspec.msgpack.encode(_SHAPES[kind](msgspec.msgpack.decode(blob)))
+            shaped = msgspec.msgpack.encode(_SHAPES[kind](msgspec.msgpack.decode(blob[:-CHECKSUM])))
+            new = seal(place, shaped)
         assert new != blob
-        db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (new, chunk))
+        db.execute("UPDATE chunks SET messages = ? WHERE place = ?", (new, place))
 
 
-def delete_chunk(path: Path, chunk: int) -> None:
+def delete_chunk(path: Path, place: int) -> None:
     """Delete the row of a chunk."""
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
+        db.execute("DELETE FROM chunks WHERE place = ?", (place,))
 
 
 def corrupt_overflow(path: Path, text: bytes) -> None:

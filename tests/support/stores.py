@@ -235,7 +235,9 @@ class FailingStore(SqliteStore):
 
 
 def housekeep(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
-    """Do all housekeeping, in two rounds: damage can end the first."""
+    """Fold everything, and do all other housekeeping, in two rounds: damage can end the first."""
+    assert isinstance(store, SqliteStore)
     for _ in range(2):
+        store._fold.request()
         while store.housekeeping.step(keep):
             pass

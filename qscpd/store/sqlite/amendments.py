@@ -1,6 +1,11 @@
-"""Amendments: edits, redactions and reactions, applied to their stored messages."""
+"""Amendments: edits, redactions and reactions, applied to their stored messages.
 
-from typing import Final, NamedTuple
+A chunk is not rewritten for them: what they make of a message is stored beside its chunk, as a row of
+`amendments`, and applied when the message is read. Folding brings it into the chunk (`fold.py`).
+"""
+
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -9,35 +14,27 @@ from qscpd.domain.messages import amend
 from qscpd.domain.model import MessageRow, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.chunk_reader import ChunkReader
-from qscpd.store.sqlite.chunk_table import ChunkWriter
+from qscpd.store.sqlite.chunk_reader import ChunkReader, Scope
+from qscpd.store.sqlite.chunks import Change, place_of
+from qscpd.store.sqlite.conversation_cache import CachedConversation, ConversationCache
 from qscpd.store.sqlite.database import Database
-from qscpd.store.sqlite.message_ids import MessageIds
+from qscpd.store.sqlite.ids import MessageIds
 from qscpd.store.sqlite.rooms import ModerationLog
-from qscpd.store.sqlite.tail_cache import ConversationTail, TailCache
+from qscpd.store.sqlite.search_index import SearchIndex
 
-_OPENED: Final = 8
-"""Decoded chunks that a transaction keeps: about 10 MiB."""
-
-
-class _OpenedChunk:
-    """A chunk that the running transaction reads or changes; it is written once, at the end."""
-
-    __slots__ = ("changed", "conversation", "id", "rows")
-
-    def __init__(self, number: int, conversation: int, rows: list[MessageRow]) -> None:
-        self.id = number
-        self.conversation = conversation
-        self.rows = rows
-        self.changed = False
+_FINDERS: Final = 8
+"""Conversations whose chunks a transaction keeps in memory: about 1 MiB."""
 
 
-class _Target(NamedTuple):
-    """The message that an amendment is about."""
+class _Changed:
+    """A message that the running transaction changes."""
 
-    row: MessageRow
-    chunk: _OpenedChunk | None
-    """None while the message is in the running transaction."""
+    __slots__ = ("before", "folded", "now")
+
+    def __init__(self, row: MessageRow, *, folded: bool) -> None:
+        self.before = self.now = row
+        self.folded = folded
+        """Whether it is in a chunk, and so in the search index."""
 
 
 class Amendments:
@@ -45,56 +42,62 @@ class Amendments:
 
     Args:
         db: The database.
-        tails: The tails of conversations.
+        conversations: The conversations.
         reader: Finds targets.
-        writer: Replaces them.
         ids: The index of message ids.
+        index: The search index.
         log: The moderation log.
+        on_text_replaced: Called when a text is replaced or removed.
         edit_within_ms: How long after its time a message can be edited.
     """
 
     def __init__(
         self,
         db: Database,
-        tails: TailCache,
+        conversations: ConversationCache,
         reader: ChunkReader,
-        writer: ChunkWriter,
         ids: MessageIds,
+        index: SearchIndex,
         log: ModerationLog,
         *,
+        on_text_replaced: Callable[[], None],
         edit_within_ms: int,
     ) -> None:
-        self._tails = tails
+        self._db = db
+        self._conversations = conversations
         self._reader = reader
-        self._writer = writer
         self._ids = ids
+        self._index = index
         self._log = log
+        self._on_text_replaced = on_text_replaced
         self._edit_within_ms = edit_within_ms
-        self.opened: list[_OpenedChunk] = []
-        """Chunks that the running transaction has read or changed; `flush` writes them."""
-        db.on_rollback(self.opened.clear)
+        self.changed: dict[tuple[int, int], _Changed] = {}
+        """Messages that the running transaction changes, by conversation and seq; `flush` writes them."""
+        self._finders: dict[int, tuple[Scope, Callable[[int], MessageRow | None]]] = {}
+        """Of the running transaction, by conversation."""
+        db.on_rollback(self._forget)
 
     def apply(
-        self, event: NewMessage, tail: ConversationTail, time_ms: int, now_ms: int
+        self, event: NewMessage, conversation: CachedConversation, time_ms: int, now_ms: int
     ) -> chunks.Entry | Refused:
         """Apply an amendment to its target; return the amendment's own entry. `flush` writes the target.
 
         Args:
             event: The amendment.
-            tail: Its conversation.
+            conversation: Its conversation.
             time_ms: Its own time.
             now_ms: The steady time, for the edit window.
         """
-        target = self._target(tail, event.meta.target)
+        target = self._row(conversation.id, event.meta.target, conversation)
         if target is None:
             return Refused(ErrorCode.UNKNOWN_MESSAGE)
         actor = author = NO_MEMBERSHIP
-        if tail.room is not None:
-            actor = self._tails.membership(tail.room, event.sender)
-            author = self._tails.membership(tail.room, target.row.sender)
+        if conversation.room is not None:
+            actor = self._conversations.membership(conversation.room, event.sender)
+            author = self._conversations.membership(conversation.room, target.sender)
         outcome = amend(
             event,
-            target.row,
+            target,
             actor=actor,
             author=author,
             time_ms=time_ms,
@@ -104,80 +107,86 @@ class Amendments:
         if isinstance(outcome, Refused):
             return outcome
         if outcome.logged is not None:
-            self._log.add(tail.id, outcome.logged, time_ms)
-        self._replace(event, tail, target, outcome.message)
+            self._log.add(conversation.id, outcome.logged, time_ms)
+        self._replace(conversation, target, outcome.message)
         return time_ms, event.sender, event.id, outcome.body, outcome.meta
 
     def current(
-        self, message: NewMessage, stored: StoredMessage, tail: ConversationTail | None = None
+        self, message: NewMessage, stored: StoredMessage, conversation: CachedConversation | None = None
     ) -> StoredMessage:
         """Return the place of a message that was stored before; of a reaction, with its number of users now.
 
         Args:
             message: The message, as it was sent again.
             stored: Where it is.
-            tail: Its conversation's, if the running transaction adds to it.
+            conversation: Its conversation, if the running transaction adds to it.
         """
         if message.meta.kind != "react":
             return stored
-        row = self._row(stored.conversation, message.meta.target, tail)
+        row = self._row(stored.conversation, message.meta.target, conversation)
         users = row.meta.reactions.get(message.body, ()) if row is not None else ()
         return msgspec.structs.replace(stored, count=len(users))
 
     def flush(self) -> None:
-        """Write the chunks that were changed."""
-        for chunk in self.opened:
-            self._write_back(chunk)
-        self.opened.clear()
-
-    def _replace(self, event: NewMessage, tail: ConversationTail, target: _Target, row: MessageRow) -> None:
-        if target.chunk is None:
-            if row.body != target.row.body:  # by its author or in a room, so both have the same recipient
-                self._ids.add(tail.id, event.recipient, target.row)
-            tail.added[row.seq - 1 - tail.last_seq + len(tail.added)] = chunks.entry(row)
+        """Write what was changed; a long text costs the search index some milliseconds."""
+        if not self.changed:
+            self._finders.clear()
             return
-        chunk = target.chunk
-        self._writer.exchange(tail.id, chunk.id, [target.row], [row])
-        chunk.rows[row.seq - chunk.rows[0].seq] = row
-        chunk.changed = True
+        written: list[tuple[int, bytes]] = []
+        for (conversation, seq), each in self.changed.items():
+            place = place_of(conversation, seq)
+            written.append((place, chunks.pack_change(place, _change(each.now))))
+            if each.folded and each.now.body != each.before.body:
+                self._index.exchange(conversation, [each.before], [each.now])
+        with self._db.transaction() as db:
+            db.executemany("REPLACE INTO amendments VALUES (?, ?)", written)
+        self._forget()
 
-    def _target(self, tail: ConversationTail, seq: int) -> _Target | None:
-        """Find a message, also one of the running transaction."""
-        first = tail.last_seq - len(tail.added) + 1
-        if seq >= first:
-            return _Target(MessageRow(seq, *tail.added[seq - first]), None)
-        chunk = self._open(tail.id, seq)
-        return _Target(chunk.rows[seq - chunk.rows[0].seq], chunk) if chunk is not None else None
+    def _forget(self) -> None:
+        self.changed.clear()
+        self._finders.clear()
 
-    def _row(self, conversation: int, seq: int, tail: ConversationTail | None) -> MessageRow | None:
-        """Return a message as it is now, without opening its chunk; None if it was pruned."""
-        if tail is not None and seq > tail.last_seq - len(tail.added):
-            return MessageRow(seq, *tail.added[seq - 1 - tail.last_seq])
-        chunk = self._opened(conversation, seq)
-        rows = chunk.rows if chunk is not None else None
-        if rows is None:
-            found = self._reader.containing(self._reader.scope(conversation), seq)
-            rows = found[1] if found is not None else None
-        return rows[seq - rows[0].seq] if rows is not None else None
+    def _replace(self, conversation: CachedConversation, target: MessageRow, row: MessageRow) -> None:
+        if row.body != target.body:
+            self._ids.keep(conversation.id, [target])
+            self._on_text_replaced()
+        first = conversation.last_seq - len(conversation.added) + 1
+        if row.seq >= first:
+            conversation.added[row.seq - first] = chunks.entry(row)
+            return
+        changed = self.changed.get((conversation.id, row.seq))
+        if changed is None:
+            scope, _ = self._finder(conversation.id)
+            changed = _Changed(target, folded=row.seq <= scope.folded)
+            self.changed[conversation.id, row.seq] = changed
+        changed.now = row
 
-    def _opened(self, conversation: int, seq: int) -> _OpenedChunk | None:
-        for chunk in self.opened:
-            if chunk.conversation == conversation and chunk.rows[0].seq <= seq <= chunk.rows[-1].seq:
-                return chunk
-        return None
+    def _row(self, conversation: int, seq: int, adding: CachedConversation | None) -> MessageRow | None:
+        """Return a message as it is now, also one of the running transaction; None if it is unknown.
 
-    def _open(self, conversation: int, seq: int) -> _OpenedChunk | None:
-        if (opened := self._opened(conversation, seq)) is not None:
-            return opened
-        found = self._reader.containing(self._reader.scope(conversation), seq)
+        Args:
+            conversation: Its conversation.
+            seq: Its seq.
+            adding: Its conversation, if the running transaction adds to it.
+        """
+        if adding is not None and seq > (before := adding.last_seq - len(adding.added)):
+            return MessageRow(seq, *adding.added[seq - before - 1])
+        changed = self.changed.get((conversation, seq))
+        if changed is not None:
+            return changed.now
+        _, find = self._finder(conversation)
+        return find(seq)
+
+    def _finder(self, conversation: int) -> tuple[Scope, Callable[[int], MessageRow | None]]:
+        found = self._finders.get(conversation)
         if found is None:
-            return None
-        if len(self.opened) >= _OPENED:
-            self._write_back(self.opened.pop(0))
-        chunk = _OpenedChunk(found[0], conversation, found[1])
-        self.opened.append(chunk)
-        return chunk
+            if len(self._finders) >= _FINDERS:
+                del self._finders[next(iter(self._finders))]
+            scope = self._reader.scope(conversation)
+            found = self._finders[conversation] = scope, self._reader.finder(scope)
+        return found
 
-    def _write_back(self, chunk: _OpenedChunk) -> None:
-        if chunk.changed:
-            self._writer.write(chunk.conversation, chunk.id, chunk.rows)
+
+def _change(row: MessageRow) -> Change:
+    """Return what is stored of a changed message: its text only if it can be another one than in its chunk."""
+    return Change(row.meta, row.body, has_body=row.body is None or bool(row.meta.edited_ms))

@@ -1,120 +1,87 @@
-"""Replacing and removing messages in the table of chunks.
+"""Writing chunks: folded messages, and messages that are replaced or removed.
 
-A chunk that is larger than the bound when it is written back is divided. Its last part keeps the id. An
-index has seen the chunks up to an id (`ids_indexed`, `words_indexed`), and must see no part twice and each
-once. So the other parts are below all ids if the search index has the chunk, and above all ids if not.
+A chunk that is larger than the bound when it is written is divided.
 """
 
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
 
 from qscpd.domain.model import MessageRow
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.chunk_reader import Chunk
+from qscpd.store.sqlite.chunks import place_of
 from qscpd.store.sqlite.database import Database
-from qscpd.store.sqlite.message_ids import MessageIds
+from qscpd.store.sqlite.ids import MessageIds
 from qscpd.store.sqlite.search_index import SearchIndex
 
 
 class ChunkWriter:
-    """Replaces and removes messages in chunks, and keeps the indexes in step."""
+    """Writes chunks, and keeps the indexes in step."""
 
     def __init__(self, db: Database, ids: MessageIds, index: SearchIndex) -> None:
         self._db = db
         self._ids = ids
         self._index = index
 
-    def exchange(self, conversation: int, chunk: int, old: list[MessageRow], new: list[MessageRow]) -> None:
-        """Update the indexes for rows of a chunk that are replaced; `write` writes them."""
-        if not self._ids.has_indexed(chunk):
-            self._ids.index_all()  # from the texts that were sent
-        # A long text costs the search index half a millisecond, and a reaction leaves it as it was.
-        texts = [(before, after) for before, after in zip(old, new, strict=True) if before.body != after.body]
-        self._index.remove(chunk, conversation, [before for before, _ in texts])
-        self._index.add(chunk, conversation, [after for _, after in texts])
-
-    def write(self, conversation: int, chunk: int, rows: Sequence[MessageRow]) -> None:
-        """Write all rows of a chunk, in several chunks if they are too large for one."""
-        entries = [chunks.entry(row) for row in rows]
-        packed = chunks.pack(entries)
-        if len(packed) > chunks.BOUND and not self._is_shared(conversation, rows):
-            self._divide(conversation, chunk, rows[0].seq - 1, chunks.divide(entries))
-        else:
-            self._update(chunk, packed)
-
-    def _update(self, chunk: int, packed: bytes) -> None:
+    def put(self, conversation: int, written: Iterable[tuple[int, bytes]]) -> None:
+        """Write chunks: first seq and packed messages of each."""
+        rows = []
+        for first_seq, packed in written:
+            place = place_of(conversation, first_seq)
+            rows.append((place, chunks.seal(place, packed)))
         with self._db.transaction() as db:
-            db.execute("UPDATE chunks SET messages = ? WHERE id = ?", (packed, chunk))
+            db.executemany("REPLACE INTO chunks VALUES (?, ?)", rows)
 
-    def _is_shared(self, conversation: int, rows: Sequence[MessageRow]) -> bool:
-        """Return whether another chunk ends inside a chunk: a damaged copy, at the place of a part."""
-        sql = "SELECT 1 FROM chunks WHERE conversation = ? AND last_seq >= ? AND last_seq < ? LIMIT 1"
-        return bool(self._db.read(sql, conversation, rows[0].seq, rows[-1].seq))
+    def rewrite(self, conversation: int, rows: Sequence[MessageRow]) -> None:
+        """Write all rows of a chunk as they are now; what amendments have made of them is in them."""
+        written: list[tuple[int, bytes]] = []
+        first_seq = rows[0].seq
+        for count, packed in chunks.divide([chunks.entry(row) for row in rows]):
+            written.append((first_seq, packed))
+            first_seq += count
+        with self._db.transaction():
+            self.put(conversation, written)
+            self.forget_amendments(conversation, rows[0].seq, rows[-1].seq)
 
-    def _divide(self, conversation: int, chunk: int, start: int, parts: Sequence[tuple[int, bytes]]) -> None:
-        """Write a chunk in parts.
+    def replace(self, conversation: int, chunk: Chunk, replaced: Sequence[MessageRow]) -> None:
+        """Replace some messages of a chunk.
 
         Args:
             conversation: The chunk's conversation.
-            chunk: Its id.
-            start: The seq before its first message.
-            parts: As of `chunks.divide`.
-        """
-        places = accumulate((count for count, _ in parts), initial=start)
-        next(places)
-        with self._db.transaction() as db:
-            if not self._ids.has_indexed(chunk):
-                self._ids.index_all()
-            self._update(chunk, parts[-1][1])  # first, so that the others take the pages that it leaves
-            numbers = self._numbers(chunk, len(parts) - 1)
-            db.executemany(
-                "INSERT INTO chunks (id, conversation, last_seq, messages) VALUES (?, ?, ?, ?)",
-                [
-                    (number, conversation, last_seq, blob)
-                    for number, last_seq, (_, blob) in zip(numbers, places, parts, strict=False)
-                ],
-            )
-
-    def _numbers(self, chunk: int, count: int) -> range:
-        """Return ids for other parts of a chunk; that of message ids passes over what it has."""
-        if self._index.has_indexed(chunk):
-            below = min(self._db.read("SELECT min(id) FROM chunks")[0][0], 1)
-            return range(below - count, below)
-        above = self._db.read("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'")[0][0] + 1
-        return range(above, above + count)
-
-    def replace(
-        self, conversation: int, chunk: int, rows: list[MessageRow], replaced: list[MessageRow]
-    ) -> None:
-        """Replace some rows of a chunk.
-
-        Args:
-            conversation: The chunk's conversation.
-            chunk: Its id.
-            rows: All of its rows, before.
+            chunk: The chunk, before.
             replaced: Those that change, afterwards.
         """
         new = {row.seq: row for row in replaced}
+        before = [row for row in chunk.rows if row.seq in new and row.body != new[row.seq].body]
         with self._db.transaction():
-            self.exchange(conversation, chunk, [row for row in rows if row.seq in new], replaced)
-            self.write(conversation, chunk, [new.get(row.seq, row) for row in rows])
+            self._ids.keep(conversation, [row for row in chunk.rows if row.seq in new])
+            self._index.exchange(conversation, before, [new[row.seq] for row in before])
+            self.rewrite(conversation, [new.get(row.seq, row) for row in chunk.rows])
 
-    def cut(self, conversation: int, chunk: int, rows: Sequence[MessageRow], count: int) -> None:
-        """Remove the first rows of a chunk.
+    def cut(self, conversation: int, chunk: Chunk, count: int) -> None:
+        """Remove the first messages of a chunk, or all of it if it is damaged.
 
         Args:
             conversation: The chunk's conversation.
-            chunk: Its id.
-            rows: All of its rows, before; none if it is damaged.
+            chunk: The chunk, before.
             count: How many are removed.
         """
         with self._db.transaction():
-            self._index.remove(chunk, conversation, rows[:count])
-            if count < len(rows):
-                self.write(conversation, chunk, rows[count:])
-            else:
-                self.delete(chunk)
+            self._ids.keep(conversation, chunk.rows[:count])
+            self._index.remove(conversation, chunk.rows[:count])
+            self.delete(conversation, chunk)
+            if count < len(chunk.rows):
+                self.rewrite(conversation, chunk.rows[count:])
 
-    def delete(self, chunk: int) -> None:
+    def delete(self, conversation: int, chunk: Chunk) -> None:
         """Delete a chunk; the search index keeps its words."""
         with self._db.transaction() as db:
-            db.execute("DELETE FROM chunks WHERE id = ?", (chunk,))
+            db.execute("DELETE FROM chunks WHERE place = ?", (place_of(conversation, chunk.first_seq),))
+            self.forget_amendments(conversation, chunk.first_seq, chunk.last_seq)
+
+    def forget_amendments(self, conversation: int, first: int, last: int) -> None:
+        """Delete what amendments have made of messages in a range of seqs: it is in them, or they are gone."""
+        with self._db.transaction() as db:
+            db.execute(
+                "DELETE FROM amendments WHERE place BETWEEN ? AND ?",
+                (place_of(conversation, first), place_of(conversation, last)),
+            )

@@ -188,6 +188,39 @@ def row(seq: int, raw: msgspec.Raw, writers: Writers) -> MessageRow:
     return found
 
 
+def texts(place: int, packed: bytes) -> list[tuple[int, str]]:
+    """Return the texts of packed messages that are no amendments, each with its place.
+
+    Args:
+        place: Of the first message.
+        packed: The messages.
+
+    Raises:
+        StoreDamagedError: They are none.
+    """
+    try:
+        entries = _decoder.decode(packed)
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+    return [
+        (number, each.body)
+        for number, each in enumerate(entries, place)
+        if each.body is not None and (each.meta is NO_META or not each.meta.kind)
+    ]
+
+
+def senders(packed: bytes) -> list[tuple[int, str]]:
+    """Return account and id of packed messages.
+
+    Raises:
+        StoreDamagedError: They are none.
+    """
+    try:
+        return [(each.sender, each.id) for each in _decoder.decode(packed)]
+    except _UNDECODABLE as error:
+        raise StoreDamagedError(str(error)) from error
+
+
 class Change(NamedTuple):
     """What amendments have made of a message: its meta, and its text if that is another one."""
 

@@ -47,6 +47,11 @@ class DatabaseReader:
     def __init__(self, path: Path, connection: sqlite3.Connection | None = None) -> None:
         self.path = resolve(path)
         self.connection = connection or open_to_read(self.path)
+        self._snapshot_callbacks: list[Callable[[], None]] = []
+
+    def on_snapshot(self, callback: Callable[[], None]) -> None:
+        """Call something at the beginning of each snapshot, which reads the same state."""
+        self._snapshot_callbacks.append(callback)
 
     def close(self) -> None:
         """Close the file."""
@@ -61,9 +66,11 @@ class DatabaseReader:
         if self.connection.in_transaction:
             yield
             return
-        self.begin_share()
         self.run("BEGIN")
         try:
+            for callback in self._snapshot_callbacks:
+                callback()
+            self.begin_share()
             yield
         finally:
             self.run("ROLLBACK")  # nothing was written

@@ -1,6 +1,6 @@
 """Conversations and their messages as a member sees them, in SQLite."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Final
@@ -18,12 +18,11 @@ from qscpd.domain.model import (
     StoredItem,
 )
 from qscpd.domain.pages import split, take, take_messages
-from qscpd.errors import StoreDamagedError
-from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.accounts import AccountReader
 from qscpd.store.sqlite.blocks import BlockReader
-from qscpd.store.sqlite.chunk_reader import SCOPE, ChunkReader, Scope, scope_of
+from qscpd.store.sqlite.chunk_reader import SCOPE, ChunkReader, Scope
 from qscpd.store.sqlite.database import DatabaseReader
+from qscpd.store.sqlite.tail import Tail, merge_last
 
 _FIELDS: Final = len(ConversationRow._fields)
 """Columns of a conversation; the time of its newest message and its scope follow."""
@@ -49,35 +48,25 @@ _CONVERSATION: Final = f"""
     LEFT JOIN accounts a ON a.id = p.account
     LEFT JOIN rooms r ON r.conversation = c.id
     LEFT JOIN standings s ON s.conversation = c.id AND s.account = m.account
-    WHERE (CASE WHEN r.conversation IS NULL THEN c.last_seq > 0 ELSE s.role IS NOT NULL END)
+    WHERE (CASE WHEN r.conversation IS NULL THEN c.last_ms > 0 ELSE s.role IS NOT NULL END)
 """  # noqa: S608 - ours
 """Conversations that an account can see: its pairs, and the rooms that it is a member of. A pair without a
 stored message, because only a refused one was sent, is hidden from both."""
-
-_UNREAD_CHUNKS: Final = f"""
-    SELECT m.read_seq, k.last_seq, k.messages, {SCOPE}
-    FROM positions m CROSS JOIN conversations c ON c.id = m.conversation
-    CROSS JOIN chunks k ON k.conversation = m.conversation AND k.last_seq > m.read_seq
-      AND k.last_seq <= c.last_seq
-    WHERE m.account = ? AND m.conversation > ? AND m.conversation <= ?
-      AND (c.low IS NOT NULL OR EXISTS (SELECT 1 FROM standings s WHERE s.conversation = m.conversation
-        AND s.account = m.account AND s.role IS NOT NULL))
-    ORDER BY m.conversation, k.last_seq
-"""  # noqa: S608 - ours
-"""Streamed from two indexes; `CROSS JOIN` keeps SQLite from reordering and then sorting them."""
-
-
-_Counts = Mapping[int, tuple[int, int]]
-"""Unread messages and mentions, by conversation."""
 
 
 class HistoryReader:
     """Reads conversations and pages of their messages."""
 
     def __init__(
-        self, db: DatabaseReader, accounts: AccountReader, blocks: BlockReader, reader: ChunkReader
+        self,
+        db: DatabaseReader,
+        tail: Tail,
+        accounts: AccountReader,
+        blocks: BlockReader,
+        reader: ChunkReader,
     ) -> None:
         self._db = db
+        self._tail = tail
         self._accounts = accounts
         self._blocks = blocks
         self._reader = reader
@@ -100,25 +89,27 @@ class HistoryReader:
         if conversation is not None:
             sql, values = f"{sql} AND m.conversation = ?", [account, conversation]
         for row in self._db.iterate(sql, *values):
-            yield row[_FIELDS], row[0], row[4]
+            last_seq, last_ms = merge_last(self._tail, row[0], row[4], row[_FIELDS])
+            yield last_ms, row[0], last_seq
 
     def visible(self, account: int, conversation: int) -> tuple[int, int, Scope] | None:
         """Return the first and last seq that an account sees, and the scope; None if it is not a member."""
         sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation = ?"
         for row in self._db.read(sql, account, conversation):
-            return row[3], row[4], scope_of(row[_FIELDS + 1 :])
+            scope = self._reader.scope_of(row[_FIELDS + 1 :])
+            return row[3], scope.last_seq, scope
         return None
 
     def conversation(self, account: int, conversation: int) -> tuple[ConversationRow, Scope] | None:
         """Return one conversation and its scope; None if the account is not a member of it."""
         sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation = ?"
         rows = self._rows(sql, account, conversation)
-        return (rows[0][0], scope_of(rows[0][1][1:])) if rows else None
+        return (rows[0][0], self._reader.scope_of(rows[0][1][1:])) if rows else None
 
     def _rows(self, sql: str, *values: int) -> Sequence[tuple[ConversationRow, tuple[Any, ...]]]:
         """Return conversations, each with the time of its newest message and the columns of its scope."""
         with self._db.snapshot():
-            found = [(_conversation(row), row[_FIELDS:]) for row in self._db.iterate(sql, *values)]
+            found = [(self._conversation(row), row[_FIELDS:]) for row in self._db.iterate(sql, *values)]
             if not any(row.deleted for row, _ in found):
                 return found
             # Only a deleted account can have another name than its own.
@@ -128,89 +119,30 @@ class HistoryReader:
             for row, rest in found
         ]
 
+    def _conversation(self, row: tuple[Any, ...]) -> ConversationRow:
+        last_seq, _ = merge_last(self._tail, row[0], row[4], 0)
+        found = ConversationRow(*row[:_FIELDS])
+        return found._replace(last_seq=last_seq, deleted=bool(row[_FIELDS - 1]))
+
     def summaries(self, account: int, after: int, limit: int) -> ConversationPage:
         """See `StoreReader.conversation_list`."""
         with self._db.snapshot():
             rows = self.conversations(account, after, limit)
             blocked = self._blocks.blocked_by(account)
-            try:
-                counts, last = (
-                    self._unread_counts(account, blocked, after, rows[-1].id) if rows else ({}, None)
-                )
-            except StoreDamagedError:
-                counts, last = self._unread_around_damage(account, blocked, rows)
-        page = [
-            ConversationSummary(row, *counts.get(row.id, (0, 0)))
-            for row in rows
-            if last is None or row.id <= last
-        ]
+            page: list[ConversationSummary] = []
+            for row in rows:
+                page.append(ConversationSummary(row, *self._unread(account, blocked, row)))
+                if self._db.is_over:
+                    break
         more = len(rows) == limit or len(page) < len(rows)
         return ConversationPage(page, page[-1].conversation.id if more and page else None)
-
-    def _unread_counts(
-        self, account: int, blocked: AbstractSet[int], after: int, last: int
-    ) -> tuple[_Counts, int | None]:
-        """Count unread messages and mentions of the conversations in a range of ids.
-
-        Mentions by blocked accounts do not count.
-
-        Returns:
-            The counts, and the last conversation that was counted; None: all of them.
-
-        Raises:
-            StoreDamagedError: Something of them is damaged: count by what is shown.
-        """
-        counts: dict[int, tuple[int, int]] = {}
-        full: int | None = after
-        while full is not None:
-            begin, full = full, None
-            conversation = start = seen = 0
-            scope: Scope | None = None
-            for row in self._db.iterate(_UNREAD_CHUNKS, account, begin, last):
-                read, last_seq, blob = row[:3]
-                if scope is None or row[3] != conversation:
-                    if conversation and self._db.is_over:
-                        return counts, conversation
-                    scope, conversation, seen = scope_of(row[3:]), row[3], 0
-                    start = max(read, scope.first_seq - 1)
-                rows = chunks.rows(last_seq, blob, scope.writers)
-                self._db.spend(_MESSAGE * len(rows))
-                if rows[0].seq > start + 1 or (start > read and rows[0].seq <= start):
-                    raise StoreDamagedError("a chunk is not in its place")
-                count, mentions = counts.get(conversation, (0, 0))
-                unread = [
-                    each for each in rows if each.seq > read and each.sender != account and not each.meta.kind
-                ][: _UNREAD - count]
-                count += len(unread)
-                mentions += sum(
-                    account in each.meta.mentions and each.sender not in blocked for each in unread
-                )
-                counts[conversation] = count, mentions
-                start = last_seq
-                seen += len(rows)
-                if count == _UNREAD or seen >= _COUNTED:
-                    if self._db.is_over:
-                        return counts, conversation
-                    full = conversation  # the next query skips the rest of it
-                    break
-        return counts, None
-
-    def _unread_around_damage(
-        self, account: int, blocked: AbstractSet[int], rows: Sequence[ConversationRow]
-    ) -> tuple[_Counts, int | None]:
-        """Count them one conversation after the other; returns as `_unread_counts`."""
-        self._db.begin_share()
-        counts: dict[int, tuple[int, int]] = {}
-        for row in rows:
-            counts[row.id] = self._unread(account, blocked, row)
-            if self._db.is_over:
-                return counts, row.id
-        return counts, None
 
     def _unread(
         self, account: int, blocked: AbstractSet[int], conversation: ConversationRow
     ) -> tuple[int, int]:
-        """Count them in one conversation, around damaged pages."""
+        """Count unread messages and mentions of a conversation; mentions by blocked accounts do not count."""
+        if conversation.read >= conversation.last_seq:
+            return 0, 0
         count = mentions = 0
         items = self._reader.after(self._reader.scope(conversation.id), conversation.read)
         for item in islice(items, _COUNTED):
@@ -267,18 +199,21 @@ class HistoryReader:
 
     def export(self, account: int) -> Iterator[ExportedMessage]:
         """See `StoreReader.export`."""
-        for row in self.conversations(account, 0, 1_000_000):
-            scope = self._reader.scope(row.id)
-            items = self._reader.after(scope, row.first_seq - 1)
-            for message in self._as_seen(scope, items, row.first_seq):
-                if not isinstance(message, Damage):
-                    yield ExportedMessage(row.id, message)
+        with self._db.snapshot():
+            for row in self.conversations(account, 0, 1_000_000):
+                scope = self._reader.scope(row.id)
+                items = self._reader.after(scope, row.first_seq - 1)
+                for message in self._as_seen(scope, items, row.first_seq):
+                    if not isinstance(message, Damage):
+                        yield ExportedMessage(row.id, message)
 
     def export_room(self, conversation: int) -> Iterator[MessageRow]:
         """See `StoreReader.export_room`."""
-        scope = self._reader.scope(conversation)
-        items = self._as_seen(scope, self._reader.after(scope, 0), 1)
-        return (item for item in items if not isinstance(item, Damage))
+        with self._db.snapshot():
+            scope = self._reader.scope(conversation)
+            for item in self._as_seen(scope, self._reader.after(scope, 0), 1):
+                if not isinstance(item, Damage):
+                    yield item
 
     def _as_seen(self, scope: Scope, items: Iterator[StoredItem], first: int) -> Iterator[StoredItem]:
         """Yield items as a member sees them who can see from a seq on."""
@@ -298,7 +233,3 @@ def _as_seen(row: MessageRow, find: Callable[[int], MessageRow | None], first: i
         return as_seen(row, find, first)
     # The text of an edit is in the message only; a reaction has its number of that time.
     return Damage(row.seq, row.seq) if meta.kind == "edit" else row
-
-
-def _conversation(row: tuple[Any, ...]) -> ConversationRow:
-    return ConversationRow(*row[:_FIELDS])._replace(deleted=bool(row[_FIELDS - 1]))

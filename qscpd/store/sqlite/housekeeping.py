@@ -1,17 +1,17 @@
-"""Housekeeping in small steps: the clock, indexes, forgetting old ids, pruning, erasing, compaction."""
+"""Housekeeping in small steps: the clock, folding, forgetting old ids, pruning, erasing, compaction."""
 
 from collections.abc import Callable
 
 from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.model import Keep
-from qscpd.errors import StoreDamagedError, StoreFullError
+from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
-from qscpd.store.sqlite.message_ids import MessageIds
+from qscpd.store.sqlite.fold import Fold
+from qscpd.store.sqlite.ids import MessageIds
 from qscpd.store.sqlite.reserve import SHARED_BYTES, Reserve
 from qscpd.store.sqlite.retention import Eraser, Pruner
-from qscpd.store.sqlite.search_index import SearchIndex
 
 
 class SqliteHousekeeping:
@@ -20,8 +20,8 @@ class SqliteHousekeeping:
     def __init__(
         self,
         clock: ClockKeeper,
+        fold: Fold,
         ids: MessageIds,
-        index: SearchIndex,
         pruner: Pruner,
         eraser: Eraser,
         compaction: Compaction,
@@ -29,8 +29,8 @@ class SqliteHousekeeping:
         on_damage: OnDamage,
     ) -> None:
         self._clock = clock
+        self._fold = fold
         self._ids = ids
-        self._index = index
         self._pruner = pruner
         self._eraser = eraser
         self._compaction = compaction
@@ -40,34 +40,24 @@ class SqliteHousekeeping:
     def step(self, keep: Keep) -> bool:
         """See `Housekeeping.step`."""
         self._clock.step()
-        # Ids come before pruning, which takes away the messages that they are read from.
-        if self._do(self._ids.index_step, leave=SHARED_BYTES):
+        if self._do(self._fold.step):
             return True
-        full: StoreFullError | None = None
-        try:
-            if self._do(self._index.step, leave=None):
-                return True
-        except StoreFullError as error:
-            full = error  # What makes space must not wait for what needs some.
         tasks = [self._ids.sweep_step, self._pruner.deleted_room_step]
         if keep != Keep():
             tasks.append(lambda: self._pruner.step(keep))
-        if any(self._do(task, leave=SHARED_BYTES) for task in tasks):
+        if any(self._do(task) for task in tasks):
             return True
         self._reserve.maintain()
-        if full is not None:
-            raise full
         return False
 
-    def _do(self, task: Callable[[], bool], *, leave: int | None) -> bool:
+    def _do(self, task: Callable[[], bool]) -> bool:
         """Do a step of one task; one that meets a damaged page does not keep the others from theirs.
 
         Args:
             task: The step; it returns whether there is more.
-            leave: As in `Reserve.spend`.
         """
         try:
-            return self._reserve.spend(task, leave=leave)
+            return self._reserve.spend(task, leave=SHARED_BYTES)
         except StoreDamagedError as error:
             self._on_damage(DamagedPlace(str(error)))
             return False

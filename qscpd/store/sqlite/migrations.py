@@ -172,6 +172,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         body, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 2');
     INSERT INTO words (words, rank) VALUES ('automerge', 0);
     INSERT INTO words (words, rank) VALUES ('crisismerge', 1999);
+    INSERT INTO words (words, rank) VALUES ('usermerge', 8);
     """,
 )
 

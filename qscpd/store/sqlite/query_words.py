@@ -7,7 +7,7 @@ for each word alone, over a range of messages, and a phrase is looked for in the
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from qscpd.store.sqlite.opening import open_in_memory
@@ -34,12 +34,29 @@ class QueryWords:
     def __init__(self, splitter: "WordSplitter", words: Sequence[str]) -> None:
         self._splitter = splitter
         split = {quote(word): splitter.split(word) for word in words}
-        self.terms = tuple({quote(term): None for terms in split.values() for term in terms})
+        self._words = tuple({term: None for terms in split.values() for term in terms})
+        self.terms = tuple(map(quote, self._words))
         self.phrases = tuple(word for word, terms in split.items() if len(terms) > 1)
 
     def fit(self, body: str) -> bool:
         """Return whether a text that has all terms has the phrases, too."""
         return all(self._splitter.contains(body, each) for each in self.phrases)
+
+    def fitting(self, texts: Iterable[tuple[int, str]]) -> set[int]:
+        """Return the numbers of the texts that have all terms and phrases, without the index.
+
+        Args:
+            texts: Numbers and texts.
+        """
+        likely = [(number, text) for number, text in texts if self._can_fit(text)]
+        return self._splitter.matching(likely, " ".join((*self.terms, *self.phrases))) if likely else set()
+
+    def _can_fit(self, text: str) -> bool:
+        """Return whether a text can have all terms; of one that is ASCII, nearly for sure."""
+        if not text.isascii():
+            return True
+        lower = text.lower()
+        return all(word in lower for word in self._words)
 
 
 class WordSplitter:
@@ -54,20 +71,25 @@ class WordSplitter:
 
     def split(self, text: str) -> list[str]:
         """Return the words of a text."""
-        with self._holding(text):
+        with self._holding([(1, text)]):
             return [term for (term,) in self._db.execute("SELECT term FROM instances ORDER BY offset")]
 
     def contains(self, text: str, phrase: str) -> bool:
         """Return whether a text matches a query of FTS5."""
-        with self._holding(text):
-            found = self._db.execute("SELECT 1 FROM texts WHERE texts MATCH ?", (phrase,)).fetchone()
-        return found is not None
+        return bool(self.matching([(1, text)], phrase))
+
+    def matching(self, texts: Sequence[tuple[int, str]], query: str) -> set[int]:
+        """Return the numbers of the texts that match a query of FTS5."""
+        with self._holding(texts):
+            return {
+                row for (row,) in self._db.execute("SELECT rowid FROM texts WHERE texts MATCH ?", (query,))
+            }
 
     @contextlib.contextmanager
-    def _holding(self, text: str) -> Iterator[None]:
+    def _holding(self, texts: Sequence[tuple[int, str]]) -> Iterator[None]:
         self._db.execute("BEGIN")
         try:
-            self._db.execute("INSERT INTO texts (body) VALUES (?)", (text,))
+            self._db.executemany("INSERT INTO texts (rowid, body) VALUES (?, ?)", texts)
             yield
         finally:
             self._db.execute("ROLLBACK")

@@ -28,6 +28,7 @@ from qscpd.store.sqlite.history import HistoryReader
 from qscpd.store.sqlite.pace import PacedDatabaseReader
 from qscpd.store.sqlite.rooms import RoomReader
 from qscpd.store.sqlite.search import SearchReader
+from qscpd.store.sqlite.tail import ReadTail, Tail
 
 ALL = 1_000_000
 """A limit that no account and no room reaches."""
@@ -39,15 +40,20 @@ class SqliteReads:
     Args:
         db: The connection.
         on_damage: Called with each damaged place that is read; None: each is logged once.
+        tail: The tail of the connection; None: read it from the journal at each snapshot.
     """
 
-    def __init__(self, db: DatabaseReader, on_damage: OnDamage | None = None) -> None:
+    def __init__(
+        self, db: DatabaseReader, on_damage: OnDamage | None = None, tail: Tail | None = None
+    ) -> None:
+        on_damage = on_damage or DamageLog()
+        tail = tail or ReadTail(db, on_damage)
         self._db = db
         self._account_reader = AccountReader(db)
         self._block_reader = BlockReader(db)
-        self._room_reader = RoomReader(db)
-        self._chunk_reader = ChunkReader(db, on_damage or DamageLog())
-        self._history = HistoryReader(db, self._account_reader, self._block_reader, self._chunk_reader)
+        self._room_reader = RoomReader(db, tail)
+        self._chunk_reader = ChunkReader(db, tail, on_damage)
+        self._history = HistoryReader(db, tail, self._account_reader, self._block_reader, self._chunk_reader)
         self._search = SearchReader(db, self._history, self._chunk_reader)
 
     def close(self) -> None:

@@ -2,7 +2,8 @@
 
 Both go in small steps, each a transaction of its own, between the commits of messages.
 Pruning removes a prefix of a conversation and raises its `first_seq`; erasing leaves each message's
-place, so that seqs stay dense. Ids stay in `sent_ids`, so that a late retry stays harmless.
+place, so that seqs stay dense. Ids are kept in `sent_ids`, so that a late retry stays harmless. Both are about
+chunks: what has to be removed from the tail is folded first.
 """
 
 import contextlib
@@ -19,9 +20,10 @@ from qscpd.store.sqlite.chunk_reader import Chunk, ChunkReader
 from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.database import Database
-from qscpd.store.sqlite.message_ids import MessageIds
+from qscpd.store.sqlite.fold import Fold
 from qscpd.store.sqlite.rooms import ModerationLog
 from qscpd.store.sqlite.search_index import SearchIndex
+from qscpd.store.sqlite.tail import Tail
 
 _STEP_CHUNKS: Final = 50
 """Chunks that one step reads."""
@@ -89,10 +91,11 @@ class _Cuts(NamedTuple):
 class Pruner:
     """Prunes conversations. A damaged chunk goes with the next readable message."""
 
-    def __init__(self, db: Database, reader: ChunkReader, writer: ChunkWriter) -> None:
+    def __init__(self, db: Database, reader: ChunkReader, writer: ChunkWriter, fold: Fold) -> None:
         self._db = db
         self._reader = reader
         self._writer = writer
+        self._fold = fold
         self._next = 0
         """The conversation that the next step begins at."""
 
@@ -100,20 +103,25 @@ class Pruner:
         """Remove a few messages of a deleted room; return whether there were any."""
         sql = """SELECT c.id, c.last_seq FROM rooms r JOIN conversations c ON c.id = r.conversation
                  WHERE r.state = 'deleted' AND c.first_seq <= c.last_seq LIMIT 1"""
-        return any(self._prune(conversation, last + 1, 0) for conversation, last in self._db.read(sql))
+        return any(self._prune(conversation, folded + 1, 0) for conversation, folded in self._db.read(sql))
 
     def step(self, keep: Keep) -> bool:
         """Prune one conversation a little; return whether there is more. Begins anew after the last."""
-        rows = self._db.read(
-            "SELECT id, first_seq, last_seq FROM conversations WHERE id >= ? ORDER BY id LIMIT 1", self._next
-        )
+        rows = self._db.read("SELECT id FROM conversations WHERE id >= ? ORDER BY id LIMIT 1", self._next)
         if not rows:
             self._next = 0
             return False
-        conversation, first_seq, last_seq = rows[0]
-        first = first_kept(keep, first_seq, last_seq)
+        conversation = rows[0][0]
+        scope = self._reader.scope(conversation)
+        first = first_kept(keep, scope.first_seq, scope.last_seq)
+        if first > scope.folded + 1:
+            self._fold.request()
         try:
-            more = self._prune(conversation, first, oldest_kept_ms(keep, self._db.now.removal_ms))
+            more = self._prune(
+                conversation,
+                min(first, scope.folded + 1),
+                oldest_kept_ms(keep, self._db.now.removal_ms),
+            )
         except StoreDamagedError:
             self._next = conversation + 1  # The others must not wait for it.
             raise
@@ -128,7 +136,7 @@ class Pruner:
         try:
             with self._db.transaction():
                 for cut in cuts:
-                    self._writer.cut(conversation, cut.chunk.id, cut.chunk.rows, cut.removed)
+                    self._writer.cut(conversation, cut.chunk, cut.removed)
                 self._raise_first(conversation, first)
         except StoreDamagedError:
             for cut in cuts:
@@ -142,13 +150,12 @@ class Pruner:
 
     def _cut_alone(self, conversation: int, cut: _Cut) -> None:
         """Cut a chunk as far as the pages behind it are not damaged; what remains is out of sight."""
-        chunk = cut.chunk
         with contextlib.suppress(StoreDamagedError):
-            self._writer.cut(conversation, chunk.id, chunk.rows, cut.removed)
+            self._writer.cut(conversation, cut.chunk, cut.removed)
             return
-        if cut.removed == len(chunk.rows):
+        if cut.removed == len(cut.chunk.rows):
             with contextlib.suppress(StoreDamagedError):
-                self._writer.delete(chunk.id)
+                self._writer.delete(conversation, cut.chunk)
 
     def _cuts(self, conversation: int, first_seq: int, oldest_ms: int) -> _Cuts:
         """Return the oldest chunks with messages before a seq or a time, as many as a step takes."""
@@ -183,6 +190,8 @@ class Pruner:
 class _Progress:
     """Progress of erasing an account's messages."""
 
+    row: int
+    """The last row of the journal when erasing began: all up to it has to be folded first."""
     conversation: int = 0
     """Everything in conversations before this one is done."""
     seq: int = 0
@@ -203,7 +212,8 @@ class Eraser:
         db: Database,
         reader: ChunkReader,
         writer: ChunkWriter,
-        ids: MessageIds,
+        tail: Tail,
+        fold: Fold,
         index: SearchIndex,
         log: ModerationLog,
         compaction: Compaction,
@@ -212,7 +222,8 @@ class Eraser:
         self._db = db
         self._reader = reader
         self._writer = writer
-        self._ids = ids
+        self._tail = tail
+        self._fold = fold
         self._index = index
         self._log = log
         self._compaction = compaction
@@ -222,7 +233,13 @@ class Eraser:
 
     def step(self, account: int) -> bool:
         """See `Housekeeping.erase_step`."""
-        progress = self._progress.setdefault(account, _Progress())
+        progress = self._progress.get(account)
+        if progress is None:
+            progress = self._progress[account] = _Progress(self._tail.last_row)
+        if self._fold.folded_row < progress.row:
+            self._fold.request()
+            self._fold.step()
+            return True
         if not progress.merging and self._erase_next(account, progress):
             return True
         if not progress.compacted and self._merge(progress):
@@ -273,8 +290,6 @@ class Eraser:
         if not found:
             progress.conversation += 1
             progress.seq = 0
-        elif not self._ids.has_indexed(max(chunk.id for chunk in found)):
-            self._ids.index_step()
         else:
             self._erase_from(account, progress, found)
         return True
@@ -289,7 +304,7 @@ class Eraser:
                     taken = budget.take(row for row in chunk.rows if erased(row, account))
                     replaced = [new for row in taken if (new := erased(row, account))]
                     if replaced:
-                        self._writer.replace(progress.conversation, chunk.id, chunk.rows, replaced)
+                        self._writer.replace(progress.conversation, chunk, replaced)
                     if budget.is_spent:
                         done = replaced[-1].seq
                         break
@@ -300,9 +315,7 @@ class Eraser:
                 self._erase_from(account, progress, found[:1])
                 return
             chunk = found[0]
-            self._on_damage(
-                DamagedPlace(str(error), progress.conversation, chunk.start + 1, chunk.last_seq, chunk.id)
-            )
+            self._on_damage(DamagedPlace(str(error), progress.conversation, chunk.first_seq, chunk.last_seq))
             done, damaged = chunk.last_seq, 1
         progress.seq = done
         progress.damaged += damaged

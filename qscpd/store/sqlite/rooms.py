@@ -26,6 +26,7 @@ from qscpd.errors import NotFoundError
 from qscpd.store.sqlite.accounts import AccountReader
 from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.database import Database, DatabaseReader
+from qscpd.store.sqlite.tail import Tail, merge_last
 
 _ROOM: Final = """
     SELECT r.conversation, r.name, r.kind, r.history, r.topic, r.slow_s, r.state, r.created_ms,
@@ -43,14 +44,20 @@ _MUTES_SOUGHT: Final = 10_000
 
 
 class RoomReader:
-    """Reads rooms, memberships and the moderation log."""
+    """Reads rooms, memberships and the moderation log.
 
-    def __init__(self, db: DatabaseReader) -> None:
+    Args:
+        db: The connection.
+        tail: The tail of the connection.
+    """
+
+    def __init__(self, db: DatabaseReader, tail: Tail) -> None:
         self._db = db
+        self._tail = tail
 
     def all(self) -> Sequence[RoomRow]:
         """See `StoreReader.rooms`."""
-        return [_room(row) for row in self._db.read(f"{_ROOM} WHERE r.state <> 'deleted' ORDER BY r.name")]
+        return self._read("WHERE r.state <> 'deleted' ORDER BY r.name")
 
     def find(self, name: str) -> RoomRow:
         """See `StoreReader.find_room`."""
@@ -61,13 +68,22 @@ class RoomReader:
 
     def get(self, conversation: int) -> RoomRow:
         """See `StoreReader.room`."""
-        rows = self._db.read(f"{_ROOM} WHERE r.conversation = ?", conversation)
-        return _room(rows[0])
+        return self._read("WHERE r.conversation = ?", conversation)[0]
 
     def named(self, name: str) -> RoomRow | None:
         """Return the room of a name that is not deleted; None if it does not exist."""
-        rows = self._db.read(f"{_ROOM} WHERE r.name = ? AND r.state <> 'deleted'", name)
-        return _room(rows[0]) if rows else None
+        rows = self._read("WHERE r.name = ? AND r.state <> 'deleted'", name)
+        return rows[0] if rows else None
+
+    def _read(self, where: str, *values: object) -> Sequence[RoomRow]:
+        """Return rooms, with what is in the tail."""
+        with self._db.snapshot():
+            return [self._room(row) for row in self._db.read(f"{_ROOM} {where}", *values)]
+
+    def _room(self, row: tuple[Any, ...]) -> RoomRow:
+        room = _room(row)
+        last_seq, _ = merge_last(self._tail, room.id, room.last_seq, 0)
+        return room if last_seq == room.last_seq else room._replace(last_seq=last_seq)
 
     def visible(self, name: str, account: int | None) -> RoomRow | None:
         """Return the room of a name; None if there is none that an account may know of.

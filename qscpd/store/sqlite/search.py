@@ -1,18 +1,15 @@
 """Searching an account's own conversations, in steps; `qscpd.store.sqlite.search_index` keeps the index."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from qscpd.domain.model import Found, FoundPage, MessageRow
+from qscpd.domain.model import Damage, Found, FoundPage, MessageRow
 from qscpd.domain.search import Place, Scan, Search
-from qscpd.errors import StoreDamagedError
-from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.chunk_reader import ChunkReader, Scope
+from qscpd.store.sqlite.chunks import place_of
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.history import HistoryReader
 from qscpd.store.sqlite.query_words import QueryWords, WordSplitter
-from qscpd.store.sqlite.search_index import SEQ_BITS
 
 _NEVER: Final = 2**63
 """A time after that of every message."""
@@ -20,23 +17,10 @@ _NEVER: Final = 2**63
 _POSTING: Final = 8
 """What reading an entry of the index counts, in bytes read: about 50 ns."""
 
+_TAIL_MESSAGE: Final = 128
+"""What looking at a message of the tail counts, in such bytes: about 2 µs."""
+
 _TERM: Final = "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
-
-_CHUNK_AT: Final = f"""
-    SELECT k.last_seq, substr(k.messages, 1, {chunks.HEAD}), (
-      SELECT max(last_seq) FROM chunks WHERE conversation = k.conversation AND last_seq < k.last_seq
-    ) FROM chunks k WHERE k.conversation = ? AND k.last_seq >= ? ORDER BY k.last_seq LIMIT 1
-"""  # noqa: S608 - ours
-
-
-class _ChunkPlace(NamedTuple):
-    """Place of a chunk, without its messages."""
-
-    start: int
-    """The last seq before it."""
-    last_seq: int
-    time_ms: int | None
-    """The time of its first message; None if it can't be read."""
 
 
 class _Conversation(NamedTuple):
@@ -96,14 +80,32 @@ class SearchReader:
             search.drop()
             return
         window = max(scan.window // len(words.terms), 1)
-        start, time_ms = self._start(scope, max(last - window + 1, first))
+        lowest = max(last - window + 1, first)
+        if last > scope.folded:
+            self._scan_tail(search, scope, words, max(lowest, scope.folded + 1), last, first)
+        else:
+            self._scan_chunks(search, scope, words, lowest, last, first)
+
+    def _scan_chunks(
+        self, search: Search, scope: Scope, words: QueryWords, lowest: int, last: int, first: int
+    ) -> None:
+        """Scan a range of messages that are in chunks, by the index.
+
+        Args:
+            search: The search.
+            scope: The conversation.
+            words: The words.
+            lowest: The first message of the range; the rest of its chunk is scanned as well.
+            last: The last message.
+            first: The first message that the account sees.
+        """
+        start, time_ms = self._start(scope, lowest)
         count = 0
         find = self._reader.finder(scope)
         for seq in self._matching(scope, words, start + 1, last):
             message = find(seq)
             if message is not None and message.body is not None and words.fit(message.body):
-                place = Place(message.time_ms, scope.conversation, seq)
-                search.add(place)
+                search.add(Place(message.time_ms, scope.conversation, seq))
                 count += 1
                 if count >= search.query.limit or self._db.is_over:
                     search.move(seq - 1, message.time_ms)
@@ -113,9 +115,31 @@ class SearchReader:
         else:
             search.move(start, time_ms, grow=True)
 
+    def _scan_tail(
+        self, search: Search, scope: Scope, words: QueryWords, lowest: int, last: int, first: int
+    ) -> None:
+        """Scan a range of messages that are in the tail; arguments as of `_scan_chunks`."""
+        time_ms = _NEVER
+        found: list[tuple[int, int, str]] = []
+        for item in self._reader.before(scope, last + 1, lowest):
+            if isinstance(item, Damage):
+                continue
+            time_ms = item.time_ms
+            if item.body is not None and not item.meta.kind:
+                found.append((item.seq, item.time_ms, item.body))
+        self._db.spend(_TAIL_MESSAGE * (last - lowest + 1))
+        fitting = words.fitting((seq, body) for seq, _, body in found)
+        for seq, sent_ms, _ in found:
+            if seq in fitting:
+                search.add(Place(sent_ms, scope.conversation, seq))
+        if lowest <= first:
+            search.drop()
+        else:
+            search.move(lowest - 1, time_ms, grow=True)
+
     def _matching(self, scope: Scope, words: QueryWords, first: int, last: int) -> Iterator[int]:
         """Yield the messages of a range that have all terms, by seq, falling."""
-        base = scope.conversation << SEQ_BITS
+        base = place_of(scope.conversation, 0)
         sql = " INTERSECT ".join([_TERM] * len(words.terms))
         values = [value for term in words.terms for value in (term, base + first, base + last)]
         self._db.spend(_POSTING * len(words.terms) * (last - first + 1))
@@ -124,29 +148,24 @@ class SearchReader:
 
     def _start(self, scope: Scope, seq: int) -> tuple[int, int]:
         """Return the last seq before the chunk with a message, and a time that none up to there exceeds."""
-        chunk = self._chunk_at(scope, seq)
-        return (seq - 1, _NEVER) if chunk is None else (chunk.start, chunk.time_ms or _NEVER)
+        chunk = self._reader.chunk_at(scope, seq)
+        if chunk is None or chunk.last_seq < seq:
+            return seq - 1, _NEVER
+        return chunk.first_seq - 1, chunk.time_ms or _NEVER
 
     def _last_before(self, scope: Scope, time_ms: int, first: int, last: int) -> int:
         """Return a seq from `first - 1` to `last`, and not below any message of up to a time."""
         low, high = first - 1, last
         while low < high:
-            chunk = self._chunk_at(scope, (low + high + 1) // 2)
+            middle = (low + high + 1) // 2
+            chunk = self._reader.chunk_at(scope, middle)
             if chunk is None:
                 break
             if chunk.time_ms is not None and chunk.time_ms > time_ms:
-                high = max(chunk.start, low)
+                high = max(chunk.first_seq - 1, low)
             else:
-                low = min(chunk.last_seq, high)
+                low = min(max(chunk.last_seq, middle), high)
         return high
-
-    def _chunk_at(self, scope: Scope, seq: int) -> _ChunkPlace | None:
-        """Return the chunk that has a message, or follows it; None if it can't be read."""
-        with contextlib.suppress(StoreDamagedError):
-            for last_seq, head, before in self._db.read(_CHUNK_AT, scope.conversation, seq):
-                start = scope.first_seq - 1 if before is None else before
-                return _ChunkPlace(start, last_seq, chunks.first_time(head))
-        return None
 
     # --- the page
 
@@ -169,7 +188,7 @@ class SearchReader:
             if self._db.is_over:
                 cursor = place
                 break
-        return FoundPage(found, self._is_complete(), cursor)
+        return FoundPage(found, True, cursor)
 
     def _conversation(self, account: int, number: int) -> _Conversation | None:
         found = self._history.conversation(account, number)
@@ -177,7 +196,3 @@ class SearchReader:
             return None
         row, scope = found
         return _Conversation(row.name, row.first_seq, self._reader.finder(scope))
-
-    def _is_complete(self) -> bool:
-        sql = "SELECT EXISTS (SELECT 1 FROM chunks WHERE id > ?)"
-        return not self._db.read(sql, int(self._db.meta("words_indexed")))[0][0]

@@ -1,79 +1,53 @@
 """Search index: which words are in which message, with SQLite's FTS5.
 
-It is filled behind delivery, a few messages at a time (`SearchIndex.step`): that costs more
-than storing a message, and nobody searches for what they just read. The index has no text of
-its own, so a text that is removed or replaced has to be removed here, too.
+Folding fills it (`fold.py`), in the transaction that puts messages into chunks; what is not folded is searched in
+memory. The index has no text of its own, so a text that is removed or replaced has to be removed here, too.
+
+It is merged by steps of its own: FTS5's automatic merging can make a step take ten times as long as usual.
 """
 
-import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from qscpd.domain.model import MessageRow
-from qscpd.store.sqlite.chunk_scan import ChunkScan
+from qscpd.store.sqlite.chunks import place_of
 from qscpd.store.sqlite.database import Database
-
-SEQ_BITS: Final = 32
-"""A row's number is its conversation << SEQ_BITS | seq."""
 
 TOKENIZER: Final = "unicode61 remove_diacritics 2"
 """The index's tokenizer, as its schema has it."""
 
-_STEP: Final = 100
-"""Messages that one step indexes at most, unless a chunk is larger: about a millisecond."""
+_MERGED_PAGES: Final = 32
+"""Pages of the index that one step of merging rewrites: 6 ms at most."""
 
-_STEP_BYTES: Final = 32 * 1024
-"""Bytes of chunks that it indexes at most: 7 ms if each word is another one."""
 
-_MERGED_PAGES: Final = 50
-"""Pages of the index that one step of merging rewrites."""
+_ADD: Final = "INSERT INTO words (rowid, body) VALUES (?, ?)"
+
+_REMOVE: Final = "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)"
 
 
 class SearchIndex:
-    """Keeps the index in step with the messages."""
+    """Keeps the index in step with the messages that are in chunks."""
 
-    def __init__(self, db: Database, scan: ChunkScan) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._scan = scan
 
-    def step(self) -> bool:
-        """Index the next chunks; return whether there were any."""
-        done = self._indexed_up_to()
-        entries: list[tuple[int, str]] = []
-        count = size = 0
-        # After a damaged page was read in a transaction, FTS5 takes nothing in it.
-        with self._db.snapshot(), contextlib.closing(self._scan.after(done)) as scan:
-            for chunk in scan:
-                entries += _entries(chunk.conversation, chunk.rows)
-                count += max(len(chunk.rows), 1)
-                size += chunk.size
-                done = chunk.id
-                if count >= _STEP or size >= _STEP_BYTES:
-                    break
-        if not count:
-            return False
-        with self._db.transaction() as db:
-            self._insert(entries)
-            db.execute("UPDATE meta SET value = ? WHERE key = 'words_indexed'", (str(done),))
-        return True
+    def add(self, texts: Sequence[tuple[int, str]]) -> None:
+        """Add texts of messages that are no amendments, each with its place."""
+        self._run(_ADD, texts)
 
-    def remove(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
-        """Remove messages of a chunk, if it was indexed already."""
-        if self.has_indexed(chunk):
+    def remove(self, conversation: int, messages: Iterable[MessageRow]) -> None:
+        """Remove messages; their texts must be those that were added."""
+        self._run(_REMOVE, _texts(conversation, messages))
+
+    def exchange(self, conversation: int, before: Iterable[MessageRow], after: Iterable[MessageRow]) -> None:
+        """Replace the texts of messages."""
+        self.remove(conversation, before)
+        self.add(_texts(conversation, after))
+
+    def _run(self, sql: str, texts: Sequence[tuple[int, str]]) -> None:
+        if texts:
             with self._db.transaction() as db:
-                db.executemany(
-                    "INSERT INTO words (words, rowid, body) VALUES ('delete', ?, ?)",
-                    _entries(conversation, messages),
-                )
-
-    def add(self, chunk: int, conversation: int, messages: Iterable[MessageRow]) -> None:
-        """Add messages of a chunk, if it was indexed already."""
-        if self.has_indexed(chunk):
-            self._insert(_entries(conversation, messages))
-
-    def has_indexed(self, chunk: int) -> bool:
-        """Return whether the messages of a chunk are indexed."""
-        return chunk <= self._indexed_up_to()
+                db.executemany(sql, texts)
 
     def merge_step(self, *, begin: bool) -> bool:
         """Rewrite a part of the index, so that removed words are in no page any more.
@@ -90,18 +64,11 @@ class SearchIndex:
             # Fewer than 2 changes: nothing was left to do, as that page says.
             return db.total_changes - before >= 2  # noqa: PLR2004
 
-    def _insert(self, entries: list[tuple[int, str]]) -> None:
-        with self._db.transaction() as db:
-            db.executemany("INSERT INTO words (rowid, body) VALUES (?, ?)", entries)
 
-    def _indexed_up_to(self) -> int:
-        return int(self._db.meta("words_indexed"))
-
-
-def _entries(conversation: int, messages: Iterable[MessageRow]) -> list[tuple[int, str]]:
-    base = conversation << SEQ_BITS
+def _texts(conversation: int, messages: Iterable[MessageRow]) -> Sequence[tuple[int, str]]:
+    """Return the texts of messages that are no amendments, each with its place."""
     return [
-        (base | message.seq, message.body)
+        (place_of(conversation, message.seq), message.body)
         for message in messages
         if message.body is not None and not message.meta.kind
     ]

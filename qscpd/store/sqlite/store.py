@@ -10,28 +10,32 @@ from pathlib import Path
 from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.moderation import is_protective
-from qscpd.domain.rooms import DeniedError, RoomChange
+from qscpd.domain.rooms import DeniedError, RoomChange, RoomRow
 from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.base import Finding, Housekeeping
 from qscpd.store.clock import Clock
 from qscpd.store.damage import DamagedPlace, DamageLog, OnDamage
+from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.accounts import Accounts
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.blocks import Blocks
-from qscpd.store.sqlite.chunk_scan import ChunkScan
 from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
+from qscpd.store.sqlite.conversation_cache import ConversationCache
 from qscpd.store.sqlite.database import Database
+from qscpd.store.sqlite.fold import Fold
 from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
-from qscpd.store.sqlite.message_ids import MessageIds
+from qscpd.store.sqlite.ids import MessageIds
+from qscpd.store.sqlite.journal import Part, read_rows
 from qscpd.store.sqlite.messages import Messages
+from qscpd.store.sqlite.positions import Positions
 from qscpd.store.sqlite.reader import SqliteReads
 from qscpd.store.sqlite.reserve import SHARED_BYTES, Reserve
 from qscpd.store.sqlite.retention import Eraser, Pruner
 from qscpd.store.sqlite.rooms import ModerationLog, Rooms
 from qscpd.store.sqlite.search_index import SearchIndex
-from qscpd.store.sqlite.tail_cache import TailCache
+from qscpd.store.sqlite.tail import Tail
 from qscpd.store.upgrade import OnUpgrade
 
 
@@ -69,42 +73,66 @@ class SqliteStore(SqliteReads):
         db = self._reserve.spend_on_opening(
             lambda: Database(path, clock, on_damage=on_damage, on_upgrade=on_upgrade)
         )
-        super().__init__(db, on_damage)
+        self._tail = Tail()
+        super().__init__(db, on_damage, self._tail)
         self._findings = tuple(_findings(db))
         log = ModerationLog(db)
-        scan = ChunkScan(db, self._chunk_reader)
-        index = SearchIndex(db, scan)
-        self._ids = MessageIds(db, scan, on_damage)
-        self._tails = TailCache(db, self._room_reader, self._block_reader)
+        index = SearchIndex(db)
+        compaction = Compaction(db)
+        self._ids = MessageIds(db, self._chunk_reader)
+        chunk_writer = ChunkWriter(db, self._ids, index)
+        self._fold = Fold(
+            db,
+            self._tail,
+            self._chunk_reader,
+            chunk_writer,
+            self._ids,
+            index,
+            compaction,
+            on_damage,
+        )
+        self._conversations = ConversationCache(
+            db, self._chunk_reader, self._tail, self._room_reader, self._block_reader
+        )
+        self._positions = Positions(db, self._tail)
         self._accounts = Accounts(db)
-        self._blocks = Blocks(db, self._block_reader, self._account_reader, self._tails.block_changed)
+        self._blocks = Blocks(db, self._block_reader, self._account_reader, self._conversations.block_changed)
         self._rooms = Rooms(
             db,
             self._room_reader,
             self._account_reader,
             self._block_reader,
             log,
-            self._tails.room_changed,
+            self._room_changed,
         )
-        chunk_writer = ChunkWriter(db, self._ids, index)
         amendments = Amendments(
             db,
-            self._tails,
+            self._conversations,
             self._chunk_reader,
-            chunk_writer,
             self._ids,
+            index,
             log,
+            on_text_replaced=self._fold.text_replaced,
             edit_within_ms=edit_within_ms,
         )
-        self._messages = Messages(db, self._tails, self._ids, amendments)
-        compaction = Compaction(db)
+        self._messages = Messages(db, self._tail, self._conversations, self._ids, amendments, self._positions)
         self._clock_keeper = ClockKeeper(db)
         self._housekeeping = SqliteHousekeeping(
             self._clock_keeper,
+            self._fold,
             self._ids,
-            index,
-            Pruner(db, self._chunk_reader, chunk_writer),
-            Eraser(db, self._chunk_reader, chunk_writer, self._ids, index, log, compaction, on_damage),
+            Pruner(db, self._chunk_reader, chunk_writer, self._fold),
+            Eraser(
+                db,
+                self._chunk_reader,
+                chunk_writer,
+                self._tail,
+                self._fold,
+                index,
+                log,
+                compaction,
+                on_damage,
+            ),
             compaction,
             self._reserve,
             on_damage,
@@ -116,9 +144,16 @@ class SqliteStore(SqliteReads):
             super().close()
             raise
 
+    def _room_changed(self, room: RoomRow) -> None:
+        """Forget what a change of a room or of a membership may have made invalid."""
+        self._conversations.room_changed(room)
+        self._positions.room_changed(room)
+
     def _catch_up(self, on_damage: OnDamage) -> None:
-        """Do what the last run did not get to."""
-        self._index_ids()
+        """Read what the last run has not folded, and do what it did not get to."""
+        for row, parts in read_rows(self._db, 0, on_damage):
+            self._tail.add(row, parts)
+            self._ids.add_journaled(_messages_of(parts))
         if self._housekeeping.compaction_due():
             try:
                 self._housekeeping.compact()
@@ -129,34 +164,13 @@ class SqliteStore(SqliteReads):
         self._reserve.take_back()
         self._reserve.maintain()
 
-    def _index_ids(self) -> None:
-        """Index the ids of the last run: after a crash under load, some thousands may be missing.
-
-        On a full disk that waits for the first look-up, which needs them.
-        """
-        self._chunk_reader.trusts_new = False
-        with contextlib.suppress(StoreFullError):
-            self._index_at_once()
-        self._chunk_reader.trusts_new = True
-
-    def _index_at_once(self) -> None:
-        """Index ids in one transaction, so that thousands of steps are one flush of the disk."""
-        try:
-            with self._db.transaction():
-                self._ids.index_all()
-        except StoreDamagedError:
-            self._ids.index_all()  # each step for itself, around what is damaged
-
     def close(self) -> None:
-        """See `StoreReader.close`; the index of message ids is completed first.
-
-        It shows which seqs are right should a chunk be damaged before the store is opened again.
-        """
+        """See `StoreReader.close`; what is in the journal is folded first, if there is room for that."""
         if not self._closed:
             self._closed = True
             self._clock_keeper.close()
-            with contextlib.suppress(StoreError):  # opening completes it, too
-                self._index_at_once()
+            with contextlib.suppress(StoreError):  # the next run does it, then
+                self._fold.fold_messages()
         super().close()
         self._reserve.take_back()  # The journal is gone, if nobody else reads.
 
@@ -225,6 +239,9 @@ class SqliteStore(SqliteReads):
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = (), *, deadline_s: float = math.inf
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
+        # Whoever sends faster than is folded waits for that, so that the tail is bounded.
+        while self._fold.is_overdue and self._fold.step():
+            pass
         try:
             return self._messages.append(messages, marks, deadline_s)
         except StoreFullError as error:
@@ -275,6 +292,14 @@ class SqliteStore(SqliteReads):
                 except DeniedError as error:
                     outcomes.append(error)  # raised before anything was written
         return outcomes
+
+
+def _messages_of(parts: Sequence[Part]) -> Iterator[tuple[int, str, int, int]]:
+    """Yield account, id, conversation and seq of the messages in a row of the journal."""
+    for part in parts:
+        with contextlib.suppress(StoreDamagedError):
+            for seq, (account, message_id) in enumerate(chunks.senders(part.packed), part.first_seq):
+                yield account, message_id, part.conversation, seq
 
 
 def _findings(db: Database) -> Iterator[Finding]:

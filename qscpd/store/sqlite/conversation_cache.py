@@ -1,23 +1,22 @@
-"""Cache of conversation tails: what has to be known to append to a conversation."""
+"""Cache of conversations: what has to be known to append to one."""
 
 from typing import Final
 
 from qscpd.domain.rooms import Membership, RoomRow
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.blocks import BlockReader
+from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.rooms import RoomReader
+from qscpd.store.sqlite.tail import Tail, merge_last
 
 _CACHED_CONVERSATIONS: Final = 50_000
 """Conversations in the cache: about 10 MiB."""
 
 _NO_BLOCKERS: Final[frozenset[int]] = frozenset()
 
-_SEQS: Final = 1 << 31
-"""A seq that no conversation reaches; a damaged one can be anything."""
 
-
-class RoomTail:
+class CachedRoom:
     """A room as its writers see it.
 
     Attributes:
@@ -37,8 +36,8 @@ class RoomTail:
         self.memberships = {}
 
 
-class ConversationTail:
-    """The cached end of a conversation, and what the running transaction adds to it.
+class CachedConversation:
+    """The end of a conversation, and what the running transaction adds to it.
 
     Attributes:
         id: The conversation; 0 if it does not exist and nothing can be sent.
@@ -55,7 +54,7 @@ class ConversationTail:
         conversation: int,
         last_seq: int,
         last_ms: int,
-        room: RoomTail | None = None,
+        room: CachedRoom | None = None,
         blockers: frozenset[int] = _NO_BLOCKERS,
     ) -> None:
         self.id = conversation
@@ -67,35 +66,39 @@ class ConversationTail:
         self.added: list[chunks.Entry] = []
 
 
-TailKey = int | tuple[int, int]
+ConversationKey = int | tuple[int, int]
 """The pair of accounts, lower id first; for a room, minus its conversation's id."""
 
 
-class TailCache:
-    """Tails of conversations, read and made as needed.
+class ConversationCache:
+    """Conversations, read and made as needed.
 
     Attributes:
-        known: Tails by key.
+        known: Those in the cache, by key.
     """
 
-    def __init__(self, db: Database, rooms: RoomReader, blocks: BlockReader) -> None:
+    def __init__(
+        self, db: Database, reader: ChunkReader, tail: Tail, rooms: RoomReader, blocks: BlockReader
+    ) -> None:
         self._db = db
+        self._reader = reader
+        self._tail = tail
         self._rooms = rooms
         self._blocks = blocks
-        self.known: dict[TailKey, ConversationTail] = {}
+        self.known: dict[ConversationKey, CachedConversation] = {}
         db.on_rollback(self.known.clear)
 
     def __len__(self) -> int:
         return len(self.known)
 
-    def load(self, key: TailKey) -> ConversationTail:
-        """Read the tail of a conversation.
+    def load(self, key: ConversationKey) -> CachedConversation:
+        """Read a conversation.
 
         A pair's conversation is made if it does not exist, unless one of the two blocks the other.
         """
         return self._load_room(key) if isinstance(key, int) else self._load_pair(key)
 
-    def membership(self, room: RoomTail, account: int) -> Membership:
+    def membership(self, room: CachedRoom, account: int) -> Membership:
         """Return an account's membership in a room."""
         membership = room.memberships.get(account)
         if membership is None:
@@ -104,51 +107,41 @@ class TailCache:
 
     def room_changed(self, room: RoomRow) -> None:
         """Apply a change of a room."""
-        tail = self.known.get(-room.id)
-        if tail is not None and tail.room is not None:
-            tail.room.renew(room)
+        known = self.known.get(-room.id)
+        if known is not None and known.room is not None:
+            known.room.renew(room)
 
     def block_changed(self, account: int, blocked: int) -> None:
-        """Forget the tail of a pair in which one account blocks the other, or no longer does."""
+        """Forget the conversation of a pair in which one account blocks the other, or no longer does."""
         self.known.pop((min(account, blocked), max(account, blocked)), None)
 
-    def _load_room(self, key: int) -> ConversationTail:
+    def _load_room(self, key: int) -> CachedConversation:
         self._limit()
         room = self._rooms.get(-key)
-        last_ms = self._db.read("SELECT last_ms FROM conversations WHERE id = ?", room.id)[0][0]
-        last_seq = self._last_seq(room.id, room.last_seq)
-        tail = self.known[key] = ConversationTail(room.id, last_seq, last_ms, RoomTail(room))
-        return tail
+        folded, last_ms = self._db.read("SELECT last_seq, last_ms FROM conversations WHERE id = ?", room.id)[
+            0
+        ]
+        last_seq, last_ms = self._last(room.id, folded, last_ms)
+        found = self.known[key] = CachedConversation(room.id, last_seq, last_ms, CachedRoom(room))
+        return found
 
-    def _load_pair(self, pair: tuple[int, int]) -> ConversationTail:
+    def _load_pair(self, pair: tuple[int, int]) -> CachedConversation:
         self._limit()
         rows = self._db.read(
             "SELECT id, last_seq, last_ms FROM conversations WHERE low = ? AND high = ?", *pair
         )
         blockers = self._blocks.blockers(*pair)
         if blockers and not rows:
-            return ConversationTail(0, 0, 0, blockers=blockers)  # Refused messages make no conversation.
-        conversation, last_seq, last_ms = rows[0] if rows else (self._make_pair(pair), 0, 0)
-        last_seq = self._last_seq(conversation, last_seq)
-        tail = self.known[pair] = ConversationTail(conversation, last_seq, last_ms, blockers=blockers)
-        return tail
+            return CachedConversation(0, 0, 0, blockers=blockers)  # Refused messages make no conversation.
+        conversation, folded, last_ms = rows[0] if rows else (self._make_pair(pair), 0, 0)
+        last_seq, last_ms = self._last(conversation, folded, last_ms)
+        found = self.known[pair] = CachedConversation(conversation, last_seq, last_ms, blockers=blockers)
+        return found
 
-    def _last_seq(self, conversation: int, last_seq: int) -> int:
-        """Return the last seq of a conversation, also of a damaged one: no seq is given a second time.
-
-        If the last messages are missing, a chunk without any is stored for them. So the seqs of the next
-        chunk are certain.
-        """
-        sql = "SELECT coalesce(max(last_seq), 0) FROM chunks WHERE conversation = ? AND last_seq < ?"
-        stored: int = self._db.read(sql, conversation, _SEQS)[0][0]
-        first_seq = "SELECT first_seq FROM conversations WHERE id = ?"
-        if stored < last_seq and self._db.read(first_seq, conversation)[0][0] <= last_seq:
-            with self._db.transaction() as db:
-                db.execute(
-                    "INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)",
-                    (conversation, last_seq, chunks.MISSING),
-                )
-        return max(stored, last_seq)
+    def _last(self, conversation: int, folded: int, last_ms: int) -> tuple[int, int]:
+        """Return last seq and time of a conversation, also of a damaged one: no seq is given a second time."""
+        last_seq, last_ms = merge_last(self._tail, conversation, folded, last_ms)
+        return max(last_seq, self._reader.last_chunk(conversation)), last_ms
 
     def _make_pair(self, pair: tuple[int, int]) -> int:
         sql = "INSERT INTO conversations (low, high, last_seq, last_ms) VALUES (?, ?, 0, 0) RETURNING id"
