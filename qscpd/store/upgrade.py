@@ -29,11 +29,11 @@ class UpgradeProgress(NamedTuple):
     """Since it began."""
 
     def __str__(self) -> str:
-        """Return it as a sentence for the operator."""
+        """Return it as a short line for the operator."""
         if not self.total:
-            return f"Upgrading {self.store}"
+            return f"Upgrading {self.store.name}"
         share = 100 * self.done // self.total
-        return f"Upgrading {self.store}: {self.done:,} of {self.total:,} messages ({share} %)"
+        return f"Upgrading {self.store.name}: {self.done:,} of {self.total:,} messages ({share} %)"
 
 
 OnUpgrade = Callable[[UpgradeProgress], None]

@@ -278,3 +278,90 @@ def test_fixtures_are_of_their_schema() -> None:
     """Each fixture says which schema it is of."""
     for name in FIXTURES:
         assert f"PRAGMA user_version = {name[6]};" in fixture(name).read_text()
+
+
+# --- damaged pages
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with several pages of each kind, which is too large to be checked when it is opened."""
+    monkeypatch.setattr("qscpd.store.sqlite.opening._CHECKED_SIZE", 0)
+    path = make_old(tmp_path / "q.db", "schema5")
+    run(path, "PRAGMA journal_mode = DELETE")
+    return path
+
+
+def fill(path: Path, count: int) -> list[int]:
+    """Add a conversation of many chunks, with their ids; return its seqs."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        number = db.execute(
+            "INSERT INTO conversations (low, high, last_seq, last_ms) VALUES (1, 3, ?, 1) RETURNING id",
+            (count,),
+        ).fetchone()[0]
+        for seq in range(1, count + 1):
+            key = f"{seq:032x}"
+            blob = chunks.pack([(seq, 1, key, "x" * 200)])
+            db.execute(
+                "INSERT INTO chunks (conversation, last_seq, messages) VALUES (?, ?, ?)", (number, seq, blob)
+            )
+            values = (1, bytes.fromhex(key), b"12345678", number, seq, seq)
+            db.execute("INSERT INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)", values)
+        db.execute("UPDATE meta SET value = '100000' WHERE key = 'ids_indexed'")
+        db.commit()
+    return list(range(1, count + 1))
+
+
+def damage_page(path: Path, table: str, nth: int) -> None:
+    """Overwrite one of the pages that have the rows of a table."""
+    sql = f"SELECT pageno FROM dbstat WHERE name = '{table}' AND pagetype = 'leaf' ORDER BY path"  # noqa: S608 - ours
+    try:
+        pages = query(path, sql)
+    except sqlite3.OperationalError:
+        pytest.skip("this SQLite has no dbstat")
+    assert len(pages) > nth + 1
+    with path.open("r+b") as file:
+        file.seek((pages[nth][0] - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+
+def test_a_damaged_page_of_chunks_is_a_gap(large: Path) -> None:
+    """What SQLite can't read is left out, and everything before and behind it is kept."""
+    seqs = fill(large, 200)
+    damage_page(large, "chunks", 5)
+    damage = upgrade(large)
+    found = [row[0] for row in read_stored(large).rows["8"]]
+    lost = sorted(set(seqs) - set(found))
+    assert lost == list(range(lost[0], lost[-1] + 1))
+    assert 5 < len(lost) < 30
+    assert [each.first for each in damage if each.conversation == 8] == lost
+    assert read_stored(large).rows["1"][0][0] == 5
+
+
+def test_a_damaged_page_of_message_ids_loses_those(large: Path) -> None:
+    """The ids before and behind a damaged page are kept, and so are all messages."""
+    fill(large, 400)
+    damage_page(large, "sent_ids", 2)
+    damage = upgrade(large)
+    assert [each.problem for each in damage if not each.conversation] != []
+    assert len(read_stored(large).rows["8"]) == 400
+    kept = {seq for (seq,) in query(large, "SELECT seq FROM sent_ids WHERE conversation = 8")}
+    assert 300 < len(kept) < 400
+    assert {1, 400} <= kept
+
+
+def test_a_damaged_page_of_accounts_stops_the_upgrade(large: Path) -> None:
+    """A store that would lose an account stays as it is."""
+    fill(large, 10)
+    with contextlib.closing(sqlite3.connect(large)) as db:
+        rows = [(f"user{n}", "x" * 100) for n in range(200)]
+        db.executemany(
+            "INSERT INTO accounts (name, state, password_hash, created_ms) VALUES (?, 'active', ?, 1)", rows
+        )
+        db.commit()
+    damage_page(large, "accounts", 2)
+    before = large.read_bytes()
+    with pytest.raises(StoreDamagedError, match="restore it from a backup"):
+        upgrade(large)
+    assert large.read_bytes() == before
+    assert sorted(each.name for each in large.parent.iterdir()) == ["q.db"]
