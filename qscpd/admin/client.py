@@ -23,6 +23,7 @@ from qscpd.errors import (
 from qscpd.files import file_errors
 from qscpd.privileges import acting_as, daemon_user
 from qscpd.store import lock_store, open_store, store_url
+from qscpd.store.base import Store
 from qscpd.store.upgrade import UpgradeLine
 
 _LOCK_PATIENCE_S: Final = 10.0
@@ -79,8 +80,7 @@ def _perform_here(path: Path, request: Request) -> Reply | None:
         with (
             acting_as(daemon_user(path)),
             lock,
-            UpgradeLine() as on_upgrade,
-            contextlib.closing(open_store(store_url(path), on_upgrade=on_upgrade)) as store,
+            contextlib.closing(_open(path)) as store,
         ):
             for found in store.findings:
                 if found.daemon_only:
@@ -89,6 +89,11 @@ def _perform_here(path: Path, request: Request) -> Reply | None:
             return perform(request, store)
     except StoreBusyError:
         return None
+
+
+def _open(path: Path) -> Store:
+    with UpgradeLine() as on_upgrade:
+        return open_store(store_url(path), on_upgrade=on_upgrade)
 
 
 def _ask(path: Path, request: Request) -> Reply | None:

@@ -4,6 +4,7 @@ Small chunks of one conversation are joined, and large ones divided. All chunks 
 their seqs, so that memory is bounded by the largest of them.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,8 +14,7 @@ from qscpd.domain.model import Damage
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.faults import READ_ERRORS, describe
-from qscpd.store.sqlite.legacy_chunks import LegacyChunk, LegacyReader, LegacyScope, scopes
+from qscpd.store.sqlite.legacy_chunks import LegacyChunk, LegacyReader, LegacyScope, read_rows, scopes
 from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
 
 _CONVERTED: Final = frozenset({"chunks", "sent_ids"})
@@ -133,11 +133,12 @@ class Conversion:
         self._db.executemany(f"INSERT INTO {table} VALUES ({values})", rows)  # noqa: S608 - ours
 
     def _check_references(self) -> None:
-        orphan = "SELECT 1 FROM chunks WHERE conversation NOT IN (SELECT id FROM conversations) LIMIT 1"
-        if (
-            self._db.execute("PRAGMA foreign_key_check").fetchone() is not None
-            or next(self._readable(orphan), None) is not None
-        ):
+        found = self._db.execute("PRAGMA foreign_key_check").fetchmany(1)
+        # The index of the places of chunks can be damaged; then their conversations are not known.
+        with contextlib.suppress(StoreDamagedError):
+            orphans = "SELECT 1 FROM chunks WHERE conversation NOT IN (SELECT id FROM conversations) LIMIT 1"
+            found += read_rows(self._source, orphans)
+        if found:
             raise StoreDamagedError("foreign key check failed; restore it from a backup")
 
     def _ids_indexed(self) -> int:
@@ -152,17 +153,11 @@ class Conversion:
         if self._schema == 1:
             return
         try:
-            yield from self._source.execute(_IDS.format("ASC"))
-        except READ_ERRORS as error:
-            self._on_damage(DamagedPlace(f"some message ids are lost: {describe(error)}"))
-            yield from self._readable(_IDS.format("DESC"))
-
-    def _readable(self, sql: str) -> Iterator[tuple[Any, ...]]:
-        """Yield rows of the old store up to the first one that can't be read."""
-        try:
-            yield from self._source.execute(sql)
-        except READ_ERRORS:
-            return
+            yield from read_rows(self._source, _IDS.format("ASC"))
+        except StoreDamagedError as error:
+            self._on_damage(DamagedPlace(f"some message ids are lost: {error}"))
+            with contextlib.suppress(StoreDamagedError):
+                yield from read_rows(self._source, _IDS.format("DESC"))
 
     # --- messages
 

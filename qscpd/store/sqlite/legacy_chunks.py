@@ -9,13 +9,13 @@ the seq that it would have.
 import contextlib
 import sqlite3
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from qscpd.domain.model import Damage, MessageRow
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.faults import READ_ERRORS, describe
+from qscpd.store.sqlite.faults import READ_ERRORS, describe, is_damage
 
 _WITNESSES: Final = 10
 """Messages of a chunk that are looked up to confirm its seqs."""
@@ -80,6 +80,21 @@ def scopes(db: sqlite3.Connection) -> Iterator[LegacyScope]:
             last = conversation
 
 
+def read_rows(db: sqlite3.Connection, sql: str, *values: object) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query, up to the first one that is damaged.
+
+    Raises:
+        StoreDamagedError: The file is damaged there.
+        sqlite3.Error: It can't be read now, or the reading was interrupted: nothing is known of its content.
+    """
+    try:
+        yield from db.execute(sql, values)
+    except READ_ERRORS as error:
+        if is_damage(error):
+            raise StoreDamagedError(describe(error)) from error
+        raise
+
+
 class LegacyReader:
     """Reads the chunks of a database of an old schema.
 
@@ -142,10 +157,10 @@ class LegacyReader:
     def _start(self, scope: LegacyScope) -> int:
         """Return the last seq of what was pruned."""
         sql = "SELECT max(last_seq) FROM chunks WHERE conversation = ? AND last_seq < ?"
-        with contextlib.suppress(*READ_ERRORS):
-            found = self._db.execute(sql, (scope.conversation, scope.first_seq)).fetchone()[0]
-            if found is not None:
-                return int(found)
+        with contextlib.suppress(StoreDamagedError):
+            for (last_seq,) in read_rows(self._db, sql, scope.conversation, scope.first_seq):
+                if last_seq is not None:
+                    return int(last_seq)
         return scope.first_seq - 1
 
     def _stored(self, scope: LegacyScope) -> Iterator[_Stored]:
@@ -153,27 +168,28 @@ class LegacyReader:
         done = scope.first_seq - 1
         try:
             values = scope.conversation, done, scope.last_seq
-            for each in self._db.execute(f"SELECT id, last_seq, messages {_IN_RANGE}", values):
-                yield each
-                done = each[1]
-        except READ_ERRORS:
+            for chunk, last_seq, blob in read_rows(
+                self._db, f"SELECT id, last_seq, messages {_IN_RANGE}", *values
+            ):
+                yield chunk, last_seq, blob
+                done = last_seq
+        except StoreDamagedError:
             # The places are in the index, on other pages.
             yield from self._row_by_row(scope, done)
 
     def _row_by_row(self, scope: LegacyScope, done: int) -> Iterator[_Stored]:
         try:
             values = scope.conversation, done, scope.last_seq
-            for chunk, last_seq in self._db.execute(f"SELECT id, last_seq {_IN_RANGE}", values):
+            for chunk, last_seq in read_rows(self._db, f"SELECT id, last_seq {_IN_RANGE}", *values):
                 yield chunk, last_seq, self._blob(chunk)
-        except READ_ERRORS as error:
-            self._on_damage(DamagedPlace(f"places of messages of c{scope.conversation}: {describe(error)}"))
+        except StoreDamagedError as error:
+            self._on_damage(DamagedPlace(f"places of messages of c{scope.conversation}: {error}"))
 
     def _blob(self, chunk: int) -> bytes | None:
-        try:
-            found = self._db.execute("SELECT messages FROM chunks WHERE id = ?", (chunk,)).fetchone()
-        except READ_ERRORS:
-            return None
-        return found[0] if found else None
+        with contextlib.suppress(StoreDamagedError):
+            for (blob,) in read_rows(self._db, "SELECT messages FROM chunks WHERE id = ?", chunk):
+                return bytes(blob)
+        return None
 
     def _rows(self, scope: LegacyScope, stored: _Stored, start: int) -> list[MessageRow]:
         """Return the messages of a chunk; report one that is damaged, or that stands for missing ones."""
@@ -198,9 +214,8 @@ class LegacyReader:
         sql = "SELECT conversation, seq FROM sent_ids WHERE account = ? AND id = ?"
         try:
             for row in rows[:_WITNESSES]:
-                found = self._db.execute(sql, (row.sender, bytes.fromhex(row.id))).fetchone()
-                if found is not None:
+                for found in read_rows(self._db, sql, row.sender, bytes.fromhex(row.id)):
                     return bool(found == (scope.conversation, row.seq))
-        except READ_ERRORS as error:
-            self._on_damage(DamagedPlace(f"message ids: {describe(error)}"))
+        except StoreDamagedError as error:
+            self._on_damage(DamagedPlace(f"message ids: {error}"))
         return False

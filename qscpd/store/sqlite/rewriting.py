@@ -18,6 +18,7 @@ from qscpd.files import sync
 from qscpd.store.damage import OnDamage
 from qscpd.store.sqlite.conversion import Conversion
 from qscpd.store.sqlite.disk_space import lacks_space
+from qscpd.store.sqlite.faults import code_of
 from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import MIGRATIONS, Migration, copy_path, part_path
 from qscpd.store.sqlite.uri import file_uri
@@ -63,6 +64,8 @@ class Rewriting:
         self._on_upgrade = on_upgrade
         self._begin_s = time.monotonic()
         self._reported_s = self._begin_s
+        self._stopped: BaseException | None = None
+        """What a report has raised, such as `KeyboardInterrupt`."""
 
     def run(self, db: sqlite3.Connection, *, lost: bool) -> Migration:
         """Put a new file in the place of the old one.
@@ -134,6 +137,8 @@ class Rewriting:
         except StoreDamagedError as error:
             raise StoreDamagedError(f"{self._path}: {error}") from error
         except sqlite3.Error as error:
+            if code_of(error) == sqlite3.SQLITE_INTERRUPT:
+                raise self._stopped or KeyboardInterrupt from error
             # A used-up quota is an I/O error to SQLite.
             if lacks_space(part, self._path.stat().st_size):
                 raise StoreFullError(
@@ -142,9 +147,15 @@ class Rewriting:
                 ) from error
             raise
 
-    def _look_at_the_clock(self, conversion: Conversion) -> None:
-        if time.monotonic() >= self._reported_s + _PROGRESS_S:
-            self._report(conversion)
+    def _look_at_the_clock(self, conversion: Conversion) -> bool:
+        """Report the progress if it is time; return whether SQLite has to stop."""
+        try:
+            if time.monotonic() >= self._reported_s + _PROGRESS_S:
+                self._report(conversion)
+        except BaseException as error:  # noqa: BLE001 - SQLite drops it
+            self._stopped = error
+            return True
+        return False
 
     def _report(self, conversion: Conversion) -> None:
         self._reported_s = time.monotonic()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from qscpd.errors import StoreBusyError, StoreError
+from qscpd.store.damage import DamagedPlace
 from qscpd.store.sqlite import rewriting
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.lock import StoreLock, is_locked
@@ -320,3 +321,27 @@ def test_the_progress_is_reported(old: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [each.done for each in seen] == sorted(each.done for each in seen)
     assert len({each.done for each in seen}) > 5
     assert {each.store for each in seen} == {old}
+
+
+@pytest.mark.parametrize("reports", range(2, 40, 6))
+def test_an_interrupted_upgrade_changes_nothing(
+    old: Path, reports: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends an upgrade wherever it is; no table is taken for damaged, and the store is as it was."""
+    monkeypatch.setattr(rewriting, "_PROGRESS_S", 0.0)
+    monkeypatch.setattr(rewriting, "_INSTRUCTIONS", 50)
+    before = dump(old)
+    damage: list[DamagedPlace] = []
+    left = reports
+
+    def interrupt(_: UpgradeProgress) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Database(old, on_damage=damage.append, on_upgrade=interrupt)
+    assert [each for each in damage if not each.conversation] == []
+    assert dump(old) == before
+    assert names(old.parent) == ["q.db"]
