@@ -27,7 +27,7 @@ from qscpd.store.base import Store
 from qscpd.store.calls import Call, CallQueue, settle
 from qscpd.store.clock_watch import ClockWatch
 from qscpd.store.commits import events_of
-from qscpd.store.housekeeper import QUIET_S, Housekeeper
+from qscpd.store.housekeeper import Housekeeper
 from qscpd.store.items import Batch, Item, PendingChat, PendingSkip, Precedence, Queued
 from qscpd.store.order import Order
 
@@ -198,7 +198,7 @@ class StoreWriter(Generic[S]):
             self._waiting = True
             keeper = self._housekeeper
             due_s = min(keeper.due_s, keeper.busy_due_s) if keeper.stored else keeper.due_s
-            woken = self._wake.wait(max(QUIET_S, due_s - time.monotonic()))
+            woken = self._wake.wait(max(keeper.quiet_s, due_s - time.monotonic()))
             self._waiting = False
             if not woken:
                 return True

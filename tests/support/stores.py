@@ -33,6 +33,7 @@ __all__ = [
     "clock_of",
     "conversation_of",
     "housekeep",
+    "housekeeping_step",
     "kill",
     "rows_of",
     "tiny_transactions",
@@ -137,9 +138,14 @@ class SqliteFactory:
         store._db.run("INSERT INTO words (words) VALUES ('integrity-check')")
 
     def dump(self, folder: Path) -> list[str]:
-        """Dump all tables."""
+        """Dump all tables; SQLite can't scan the search index itself, but the tables that it is kept in."""
         with contextlib.closing(sqlite3.connect(folder / "q.db")) as db:
-            return list(db.iterdump())
+            tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'words'")
+            return [
+                f"{table} {row}"
+                for (table,) in tables.fetchall()
+                for row in db.execute(f"SELECT * FROM {table}")  # noqa: S608 - a name of our schema
+            ]
 
     def has_trace(self, folder: Path, text: bytes) -> bool:
         """Search every byte of the files."""
@@ -241,3 +247,11 @@ def housekeep(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is 
         store._fold.request()
         while store.housekeeping.step(keep):
             pass
+
+
+def housekeeping_step(store: Store, keep: Keep = Keep()) -> bool:  # noqa: B008 - it is immutable
+    """Do one step of housekeeping, of a fold if anything is to be folded; return whether there is more."""
+    assert isinstance(store, SqliteStore)
+    if store._tail.count:
+        store._fold.request()
+    return store.housekeeping.step(keep)

@@ -48,6 +48,8 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
     last_seq: int
     rows: list[MessageRow]
     """Empty if it is damaged."""
+    is_amended: bool
+    """Whether it still has texts, or other things, that amendments have replaced."""
 
 
 class ChunkPlace(NamedTuple):
@@ -229,7 +231,8 @@ class ChunkReader:
         """Yield the chunks of a conversation that end after a seq, by seq; the tail is not in them."""
         for source in self._chunks_after(scope, seq + 1):
             first, last = source.first_seq, source.last_seq
-            yield Chunk(first, last, self._rows(scope, source, first, last))
+            rows = self._rows(scope, source, first, last)
+            yield Chunk(first, last, rows, bool(rows and self.changes(scope, first, last)))
 
     def growing(self, scope: Scope) -> tuple[int, bytes] | None:
         """Return first seq and messages of the last chunk if messages can be added to it."""

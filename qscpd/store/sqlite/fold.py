@@ -15,7 +15,6 @@ folded already is known by `last_seq`.
 """
 
 import enum
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -41,8 +40,8 @@ DUE_MESSAGES: Final = 10_000
 DUE_BYTES: Final = 1536 * 1024
 """Bytes of the tail in memory from which on it is due. The readers have a tail of their own."""
 
-DUE_S: Final = 30.0
-"""Age of the oldest message from which on it is due, in seconds."""
+DUE_MS: Final = 30_000
+"""Age of the oldest message from which on it is due, in milliseconds."""
 
 OVERDUE: Final = 5 / 3
 """How much more than what is due a commit waits for: the three tails have 8 MiB at most."""
@@ -65,11 +64,11 @@ _STEP_JOURNAL: Final = 1024 * 1024
 _MERGED_AT_ONCE: Final = 64 * 1024 * 1024
 """Files up to this many bytes have their search index merged in each fold that removes a text."""
 
-_MERGE_EVERY_S: Final = 6 * 3600.0
-"""How often that of a larger file is, in seconds: it costs a second for 500,000 messages."""
+_MERGE_EVERY_MS: Final = 6 * 3600 * 1000
+"""How often that of a larger file is, in milliseconds: it costs a second for 500,000 messages."""
 
-_RETRY_S: Final = 5.0
-"""How long emptying SQLite's journal waits for a reader, in seconds."""
+_RETRY_MS: Final = 5_000
+"""How long emptying SQLite's journal waits for a reader, in milliseconds."""
 
 _REMAINING: Final = "SELECT min(place) FROM amendments WHERE place >= ?"
 
@@ -138,15 +137,15 @@ class Fold:
         self._amended = 0
         """Amendments before this place are done."""
         self._requested = False
-        self._since_s = time.monotonic()
-        """When the last fold began, or the tail was empty."""
+        self._since_ms = db.now.boot_ms
+        """When the last fold began, or the tail was empty, in milliseconds since the boot."""
         self._old_texts = True
         """Whether SQLite's journal can have texts that were replaced or removed; of an earlier run, too."""
         self._merging = False
         """Whether the whole search index is being merged."""
-        self._merged_s = time.monotonic()
+        self._merged_ms = db.now.boot_ms
         """When that began the last time."""
-        self._retry_s = 0.0
+        self._retry_ms = 0
         self._steps: dict[Phase, Callable[[], bool]] = {
             Phase.MESSAGES: self._messages_step,
             Phase.IDS: self._ids_step,
@@ -191,18 +190,18 @@ class Fold:
 
     def _begin(self) -> bool:
         """Begin a fold if one is due."""
-        tail, now = self._tail, time.monotonic()
+        tail, now = self._tail, self._db.now.boot_ms
         if not tail.count:
-            self._since_s = now
-        due = tail.count >= DUE_MESSAGES or tail.size >= DUE_BYTES or now - self._since_s >= DUE_S
+            self._since_ms = now
+        due = tail.count >= DUE_MESSAGES or tail.size >= DUE_BYTES or now - self._since_ms >= DUE_MS
         if not due and not self._requested:
             # Emptying SQLite's journal may have had to wait for a reader.
-            if self._old_texts and self._retry_s and now >= self._retry_s:
+            if self._old_texts and self._retry_ms and now >= self._retry_ms:
                 self.phase = Phase.OLD_TEXTS
                 return True
             return False
         self._requested = False
-        self._since_s = now
+        self._since_ms = now
         self._row = tail.last_row
         self._pieces = deque(sorted(tail.pieces(), key=attrgetter("conversation", "first_seq")))
         self._stuck = []
@@ -270,10 +269,10 @@ class Fold:
         return more
 
     def _may_merge_all(self) -> bool:
-        now = time.monotonic()
-        if self._db.path.stat().st_size > _MERGED_AT_ONCE and now - self._merged_s < _MERGE_EVERY_S:
+        now = self._db.now.boot_ms
+        if self._db.path.stat().st_size > _MERGED_AT_ONCE and now - self._merged_ms < _MERGE_EVERY_MS:
             return False
-        self._merged_s = now
+        self._merged_ms = now
         return True
 
     def _amendments_step(self) -> bool:
@@ -300,7 +299,7 @@ class Fold:
 
     def _old_texts_step(self) -> bool:
         if self._old_texts:
-            self._retry_s = time.monotonic() + _RETRY_S
+            self._retry_ms = self._db.now.boot_ms + _RETRY_MS
             self._old_texts = not self._compaction.empty_journal()
         return False
 

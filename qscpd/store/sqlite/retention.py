@@ -305,6 +305,8 @@ class Eraser:
                     replaced = [new for row in taken if (new := erased(row, account))]
                     if replaced:
                         self._writer.replace(progress.conversation, chunk, replaced)
+                    elif chunk.is_amended:
+                        self._writer.rewrite(progress.conversation, chunk.rows)
                     if budget.is_spent:
                         done = replaced[-1].seq
                         break

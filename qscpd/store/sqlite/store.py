@@ -10,7 +10,7 @@ from pathlib import Path
 from qscpd.domain.events import Event, PositionMoved
 from qscpd.domain.model import Account, Mark, NewMessage, Outcome, RoomResult
 from qscpd.domain.moderation import is_protective
-from qscpd.domain.rooms import DeniedError, RoomChange, RoomRow
+from qscpd.domain.rooms import DeniedError, RoomChange, RoomRow, RoomState
 from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.base import Finding, Housekeeping
 from qscpd.store.clock import Clock
@@ -148,6 +148,8 @@ class SqliteStore(SqliteReads):
         """Forget what a change of a room or of a membership may have made invalid."""
         self._conversations.room_changed(room)
         self._positions.room_changed(room)
+        if room.state is RoomState.DELETED:
+            self._fold.request()  # only what is in chunks can be removed
 
     def _catch_up(self, on_damage: OnDamage) -> None:
         """Read what the last run has not folded, and do what it did not get to."""

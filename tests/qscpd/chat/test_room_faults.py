@@ -13,7 +13,7 @@ from qscp.errors import ErrorCode
 from qscp.rooms import HistoryFrom, RoomKind
 from qscpd.admin import DeleteRoom, DeleteUser, Done
 from qscpd.chat.submission import _Gate
-from qscpd.domain.model import Keep, RoomResult
+from qscpd.domain.model import RoomResult
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreBusyError, StoreError, StoreFullError
 from qscpd.sessions import requests
@@ -22,7 +22,7 @@ from tests.support.gated_reader import BEFORE
 from tests.support.ids import IdMaker
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
 from tests.support.live_admin import live_admin
-from tests.support.stores import FailingStore, add_room
+from tests.support.stores import FailingStore, add_room, housekeep
 from tests.support.waiting import PATIENCE_S, patiently, until
 
 make_id = IdMaker()
@@ -366,8 +366,7 @@ async def test_a_reaction_does_not_change_the_search_index(server: InProcessServ
     assert await answered(server, alice, chat("#dev", "one long message")) == ["chat_ack"]
 
     def index(store: Store) -> list[tuple[int, bytes]]:
-        while store.housekeeping.step(Keep()):
-            pass
+        housekeep(store)
         assert isinstance(store, FailingStore)
         return store._db.read("SELECT id, block FROM words_data ORDER BY id")
 

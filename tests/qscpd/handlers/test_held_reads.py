@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from qscp import frames
-from qscpd.domain.model import Keep, NewMessage
+from qscpd.domain.model import NewMessage
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.device import Device
 from tests.support.gated_reader import INSIDE
 from tests.support.ids import IdMaker, device_id
 from tests.support.in_process_server import InProcessPeer, InProcessServer, make_accounts
+from tests.support.stores import housekeep
 
 EARLIER = list(range(1, 8))
 MEANWHILE = list(range(8, 13))
@@ -23,8 +24,7 @@ async def server(tmp_path: Path) -> AsyncIterator[InProcessServer]:
     make_accounts(tmp_path / "qscpd.db", "alice", "bob")
     store = SqliteStore(tmp_path / "qscpd.db")
     store.append([NewMessage(1, 2, f"{n:032x}", f"number {n}") for n in EARLIER])
-    while store.housekeeping.step(Keep()):
-        pass
+    housekeep(store)
     async with InProcessServer(store) as opened:
         yield opened
 

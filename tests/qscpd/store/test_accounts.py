@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.domain.model import Account, AccountState, Keep, NewMessage
+from qscpd.domain.model import Account, AccountState, NewMessage
 from qscpd.errors import ExistsError, NotFoundError
 from qscpd.store.base import Store
 from tests.support.searches import search_page
-from tests.support.stores import StoreFactory
+from tests.support.stores import StoreFactory, housekeep
 
 
 @pytest.fixture
@@ -85,8 +85,7 @@ def peers_of(store: Store) -> dict[int | None, tuple[str, bool]]:
         assert history is not None
         assert replay is not None
         assert history.conversation == replay.conversation == row
-    while store.housekeeping.step(Keep()):
-        pass
+    housekeep(store)
     found = search_page(store, 1, ["hello"], limit=10).found
     assert {each.conversation: each.name for each in found} == {row.id: row.name for row in rows}
     return {row.peer: (row.name, row.deleted) for row in rows}

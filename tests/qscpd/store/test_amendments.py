@@ -15,7 +15,7 @@ from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.searches import search_page
-from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of, unread_of
+from tests.support.stores import ManualClock, StoreFactory, conversation_of, housekeep, rows_of, unread_of
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 ROOM = -1
@@ -96,9 +96,7 @@ def rows(store: Store, conversation: int = 1) -> list[MessageRow]:
 
 def finish(store: Store, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
     """Do all housekeeping."""
-    for _ in range(2):
-        while store.housekeeping.step(keep):
-            pass
+    housekeep(store, keep)
 
 
 def found(store: Store, account: int, word: str) -> list[int]:
@@ -322,8 +320,7 @@ def test_a_repeated_reaction_has_the_count_of_now(store: Store) -> None:
     assert store.known([mine]) == [msgspec.structs.replace(stored, count=3)]
     store_all(store, redact(ALICE, ROOM, 1))
     assert store_all(store, mine) == store.known([mine]) == [stored]
-    while store.housekeeping.step(Keep(messages=1)):
-        pass
+    housekeep(store, Keep(messages=1))
     assert store_all(store, mine) == store.known([mine]) == [stored]
 
 

@@ -20,7 +20,14 @@ from qscpd.store.sqlite import chunks
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 from tests.support.searches import search_page
-from tests.support.stores import StoreFactory, append_in_turns, clock_of, rows_of
+from tests.support.stores import (
+    StoreFactory,
+    append_in_turns,
+    clock_of,
+    housekeep,
+    housekeeping_step,
+    rows_of,
+)
 
 ALICE, BOB, CAROL, DAN = ACCOUNTS = 1, 2, 3, 4
 RANK: Final = {ALICE: 3, BOB: 2, CAROL: 1, DAN: 1}
@@ -169,8 +176,7 @@ class AmendmentMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Check exports against the model, and the integrity of the store."""
         try:
-            while self.store.housekeeping.step(Keep()):
-                pass
+            housekeep(self.store)
             for account in set(ACCOUNTS) - self.gone:
                 exported = [(each.conversation, each.message.seq) for each in self.store.export(account)]
                 assert exported == [
@@ -367,14 +373,12 @@ class AmendmentMachine(RuleBasedStateMachine):
     def do_housekeeping(self, steps: int) -> None:
         """Do some housekeeping."""
         for _ in range(steps):
-            self.store.housekeeping.step(Keep())
+            housekeeping_step(self.store)
 
     @rule(kept=st.integers(3, 12))
     def prune(self, kept: int) -> None:
         """Prune old messages."""
-        for _ in range(2):
-            while self.store.housekeeping.step(Keep(messages=kept)):
-                pass
+        housekeep(self.store, Keep(messages=kept))
         for conversation in self.conversations.values():
             conversation.first = max(conversation.first, len(conversation.entries) - kept + 1)
 
@@ -443,7 +447,7 @@ class AmendmentMachine(RuleBasedStateMachine):
     @invariant()
     def searches_match_the_model(self) -> None:
         """A search finds the current texts of visible messages, and nothing else."""
-        while self.words % 3 == 0 and self.store.housekeeping.step(Keep()):
+        while self.words % 3 == 0 and housekeeping_step(self.store):
             pass
         for account in {ALICE, DAN} - self.gone:
             places: dict[str, tuple[int, int]] = {}

@@ -11,7 +11,7 @@ from qscpd.domain.model import Keep, MessageMeta, NewMessage, Outcome, Refused, 
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import ManualClock, StoreFactory, kill, rows_of
+from tests.support.stores import ManualClock, StoreFactory, housekeep, kill, rows_of
 
 ALICE, BOB = 1, 2
 ROOM = 1
@@ -50,9 +50,7 @@ class Server:
 
     def do_housekeeping(self, keep: Keep = MONTH) -> None:
         """Do all housekeeping that is due."""
-        for _ in range(2):
-            while self.store.housekeeping.step(keep):
-                pass
+        housekeep(self.store, keep)
 
     def write(self, body: str = "hello") -> tuple[NewMessage, StoredMessage]:
         """Send a message from bob to alice."""

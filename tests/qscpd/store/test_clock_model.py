@@ -12,7 +12,7 @@ from qscpd.domain.model import Keep, NewMessage, StoredMessage
 from qscpd.domain.retention import KEEP_IDS_MS
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import ManualClock, StoreFactory, kill, rows_of
+from tests.support.stores import ManualClock, StoreFactory, housekeep, kill, rows_of
 
 ALICE, BOB = 1, 2
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -127,9 +127,7 @@ class Run:
         self.store = self._open()
 
     def _do_housekeeping(self) -> None:
-        for _ in range(2):
-            while self.store.housekeeping.step(Keep(age_ms=KEEP_MS)):
-                pass
+        housekeep(self.store, Keep(age_ms=KEEP_MS))
 
     def check(self) -> None:
         """Check that nothing young is gone, and after two days with a right clock nothing old is kept."""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from qscpd.domain.model import Keep, NewMessage, Refused, StoredMessage
-from tests.support.stores import StoreFactory
+from qscpd.domain.model import NewMessage, Refused, StoredMessage
+from tests.support.stores import StoreFactory, housekeep
 
 
 def test_ids_are_known_before_and_after_indexing(store_factory: StoreFactory, tmp_path: Path) -> None:
@@ -22,8 +22,7 @@ def test_ids_are_known_before_and_after_indexing(store_factory: StoreFactory, tm
             NewMessage(1, 2, f"{3:032x}", "new"),
         ]
         before = store.known(asked)
-        while store.housekeeping.step(Keep()):
-            pass
+        housekeep(store)
         assert store.known(asked) == before
     finally:
         store.close()

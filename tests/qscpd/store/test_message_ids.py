@@ -15,7 +15,6 @@ from qscp.errors import ErrorCode
 from qscp.rooms import RoomKind
 from qscpd.domain.messages import digest
 from qscpd.domain.model import (
-    Keep,
     NewMessage,
     Outcome,
     Refused,
@@ -26,7 +25,7 @@ from qscpd.domain.retention import KEEP_IDS_MS
 from qscpd.domain.rooms import RoomChange
 from qscpd.store.base import Store
 from tests.support.memory import memory_folder
-from tests.support.stores import ManualClock, StoreFactory, clock_of, rows_of
+from tests.support.stores import ManualClock, StoreFactory, clock_of, housekeep, housekeeping_step, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 DAY: Final = 24 * 3600 * 1000
@@ -114,8 +113,7 @@ def test_a_refusal_is_known_for_thirty_days(store: Store, clock: ManualClock) ->
 
 def clean_up(store: Store) -> None:
     """Do all housekeeping."""
-    while store.housekeeping.step(Keep()):
-        pass
+    housekeep(store)
 
 
 def test_a_refusal_stores_no_text(store: Store, store_factory: StoreFactory, tmp_path: Path) -> None:
@@ -358,7 +356,7 @@ class IdMachine(RuleBasedStateMachine):
     def clean_up(self, steps: int) -> None:
         """Do some housekeeping."""
         for _ in range(steps):
-            self.store.housekeeping.step(Keep())
+            housekeeping_step(self.store)
 
     @rule()
     def reopen(self) -> None:

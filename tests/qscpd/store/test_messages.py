@@ -25,7 +25,16 @@ from qscpd.domain.model import (
 )
 from qscpd.store.base import Store
 from tests.support.memory import memory_folder
-from tests.support.stores import StoreFactory, add_room, clock_of, conversation_of, rows_of, unread_of
+from tests.support.stores import (
+    StoreFactory,
+    add_room,
+    clock_of,
+    conversation_of,
+    housekeep,
+    housekeeping_step,
+    rows_of,
+    unread_of,
+)
 
 READ, DELIVERED = PositionKind.READ, PositionKind.DELIVERED
 
@@ -180,7 +189,7 @@ def test_any_ids_in_any_order(store_factory: StoreFactory, steps: list[_Step]) -
         try:
             for step in steps:
                 if step.kind == "do_housekeeping":
-                    store.housekeeping.step(Keep())
+                    housekeeping_step(store)
                 elif step.kind == "reopen":
                     store.close()
                     store = store_factory.open(Path(folder), clock=clock_of(lambda: 1000))
@@ -312,8 +321,7 @@ def test_pages_are_slices_of_the_history(
         for size in batches:
             append(store, *(message(number + n) for n in range(1, size + 1)))
             number += size
-        while store.housekeeping.step(Keep(messages=max(1, number - pruned))):
-            pass
+        housekeep(store, Keep(messages=max(1, number - pruned)))
         first = min(pruned, number - 1) + 1
         everything = list(range(first, number + 1))
         after, before = replayed(store, seq, limit, 10**6), earlier(store, seq, limit, 10**6)

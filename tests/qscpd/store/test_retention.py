@@ -15,7 +15,14 @@ from qscpd.domain.retention import KEEP_IDS_MS
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.searches import search_page
-from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of, unread_of
+from tests.support.stores import (
+    ManualClock,
+    StoreFactory,
+    conversation_of,
+    housekeeping_step,
+    rows_of,
+    unread_of,
+)
 
 ALICE, BOB, CAROL = 1, 2, 3
 DAY = 24 * 3600 * 1000
@@ -48,7 +55,7 @@ def prune(store: Store, *, age_ms: int | None = None, count: int | None = None) 
     """Do all housekeeping; return the number of steps."""
     steps = 0
     for _ in range(2):  # the last step of indexing and the last of a round both return False
-        while store.housekeeping.step(Keep(age_ms, count)):
+        while housekeeping_step(store, Keep(age_ms, count)):
             steps += 1
     return steps
 
@@ -193,15 +200,18 @@ def test_ids_survive_pruning(
 
 
 def test_an_id_is_known_for_thirty_days(store: Store, clock: ManualClock) -> None:
-    """An id is known for thirty days, and forgotten a day later."""
-    sent = numbered(1)
+    """An id is known for thirty days, and as long as its message is kept; after both it is forgotten."""
+    sent = numbered(2)
     store.append(sent)
-    clock.ms += KEEP_IDS_MS
+    known = [StoredMessage(1, seq, clock.ms, new=False) for seq in (1, 2)]
+    clock.ms += DAY
+    prune(store, count=1)
+    clock.ms += KEEP_IDS_MS - DAY
     prune(store)
-    assert store.append(sent)[0][0] == StoredMessage(1, 1, clock.ms - KEEP_IDS_MS, new=False)
+    assert store.append(sent)[0] == known
     clock.ms += DAY
     prune(store)
-    assert store.append(sent)[0] == [StoredMessage(1, 2, clock.ms)]
+    assert store.append(sent)[0] == [StoredMessage(1, 3, clock.ms), known[1]]
 
 
 def test_messages_are_indexed_before_they_are_pruned(store: Store) -> None:

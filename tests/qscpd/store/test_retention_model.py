@@ -12,7 +12,14 @@ from qscpd.domain.model import Keep, NewMessage, Outcome, Refused, StoredMessage
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
 from tests.support.searches import search_page
-from tests.support.stores import StoreFactory, clock_of, conversation_of, rows_of
+from tests.support.stores import (
+    StoreFactory,
+    clock_of,
+    conversation_of,
+    housekeep,
+    housekeeping_step,
+    rows_of,
+)
 
 ACCOUNTS = (1, 2, 3)
 WORDS = ("apple", "birch", "cedar")
@@ -127,15 +134,13 @@ class Run:
     def prune(self, limits: tuple[int | None, int | None]) -> None:
         """Prune completely."""
         keep = Keep(*limits)
-        for _ in range(2):
-            while self.store.housekeeping.step(keep):
-                pass
+        housekeep(self.store, keep)
         self.model.prune(keep)
 
     def do_housekeeping(self, steps: int) -> None:
         """Do some housekeeping that deletes nothing."""
         for _ in range(steps):
-            self.store.housekeeping.step(Keep())
+            housekeeping_step(self.store)
 
     def erase(self, account: int) -> None:
         """Erase an account completely, with messages of others in between."""
@@ -164,8 +169,7 @@ class Run:
 
     def check_search(self) -> None:
         """Check that a search finds exactly the words of the model."""
-        while self.store.housekeeping.step(Keep()):
-            pass
+        housekeep(self.store)
         for word in (*WORDS, "dogwood"):
             places = {
                 (self.model.numbers[pair], each.seq)

@@ -10,7 +10,6 @@ from qscp.errors import ErrorCode
 from qscp.limits import ROOMS_LIMIT
 from qscp.rooms import HistoryFrom, RoomKind, RoomRole
 from qscpd.domain.model import (
-    Keep,
     Mark,
     NewMessage,
     Outcome,
@@ -23,7 +22,7 @@ from qscpd.domain.rooms import FOREVER_MS, DeniedError, Membership, RoomChange, 
 from qscpd.errors import ExistsError, NotFoundError, StoreError
 from qscpd.store.base import Store
 from tests.support.ids import IdMaker
-from tests.support.stores import ManualClock, StoreFactory, conversation_of, rows_of
+from tests.support.stores import ManualClock, StoreFactory, conversation_of, housekeep, rows_of
 
 ALICE, BOB, CAROL, DAN = 1, 2, 3, 4
 START = 1_700_000_000_000
@@ -330,8 +329,7 @@ def test_a_deleted_room_is_emptied_and_its_name_freed(store: Store, clock: Manua
     assert set(result.memberships) == {ALICE, BOB, CAROL, DAN}
     assert not any(each.role or each.invited_by for each in result.memberships.values())
     assert store.conversations(BOB) == []
-    while store.housekeeping.step(Keep()):
-        pass
+    housekeep(store)
     assert rows_of(store, 1) == []
     assert say(store, BOB) == Refused(ErrorCode.UNKNOWN_ROOM)
     assert say(store, BOB, sent) == StoredMessage(1, 1, stored.time_ms, new=False)

@@ -39,7 +39,7 @@ from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 from tests.support.room_model import ModelRoom, RoomModel
 from tests.support.searches import search_page
-from tests.support.stores import StoreFactory, clock_of, rows_of, unread_of
+from tests.support.stores import StoreFactory, clock_of, housekeep, rows_of, unread_of
 
 NAMES: Final = ("alice", "bob", "carol", "dan", "erin")
 ACCOUNTS: Final = tuple(range(1, len(NAMES) + 1))
@@ -86,8 +86,7 @@ class RoomMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Check searches and exports of all accounts, and the integrity of the store."""
         try:
-            while self.store.housekeeping.step(Keep()):
-                pass
+            housekeep(self.store)
             for account in ACCOUNTS:
                 self.check_search(account)
                 exported = [(each.conversation, each.message) for each in self.store.export(account)]
@@ -308,9 +307,7 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(kept=st.integers(1, 20))
     def prune(self, kept: int) -> None:
         """Prune old messages."""
-        for _ in range(2):
-            while self.store.housekeeping.step(Keep(messages=kept)):
-                pass
+        housekeep(self.store, Keep(messages=kept))
         for model_room in self.rooms_model.rooms:
             model_room.first = max(model_room.first, len(model_room.messages) - kept + 1)
 
@@ -329,8 +326,7 @@ class RoomMachine(RuleBasedStateMachine):
         """Refusals, rooms, visible messages and search results are those of the model."""
         self.check_sending()
         self.check_rooms()
-        while self.store.housekeeping.step(Keep()):
-            pass
+        housekeep(self.store)
         self.check_visible_messages()
         self.steps += 1
         self.check_search(ACCOUNTS[self.steps % len(ACCOUNTS)])
