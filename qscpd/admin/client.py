@@ -24,6 +24,7 @@ from qscpd.files import file_errors
 from qscpd.privileges import acting_as, daemon_user
 from qscpd.store import lock_store, open_store, store_url
 from qscpd.store.base import Store
+from qscpd.store.damage import DamageLog
 from qscpd.store.upgrade import UpgradeLine
 
 _LOCK_PATIENCE_S: Final = 10.0
@@ -92,8 +93,8 @@ def _perform_here(path: Path, request: Request) -> Reply | None:
 
 
 def _open(path: Path) -> Store:
-    with UpgradeLine() as on_upgrade:
-        return open_store(store_url(path), on_upgrade=on_upgrade)
+    with UpgradeLine() as line:
+        return open_store(store_url(path), on_damage=DamageLog(line.damaged), on_upgrade=line)
 
 
 def _ask(path: Path, request: Request) -> Reply | None:

@@ -158,7 +158,8 @@ def renew_store(store: Path) -> str:
     url = store_url(store)
     with lock_store(url):
         with UpgradeLine() as on_upgrade:
-            opened = open_store(url, on_upgrade=on_upgrade)
+            # They are counted in the manifest, and `verify` names them.
+            opened = open_store(url, on_damage=lambda _: None, on_upgrade=on_upgrade)
         try:
             opened.renew_epoch()
             return opened.epoch()

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple, Self, TextIO
 
 import structlog
 
+from qscpd.store.damage import DamagedPlace
+
 _PATIENCE_S: Final = 60.0
 """Time that the service manager waits for the next report, which comes about every second."""
 
@@ -66,7 +68,7 @@ class UpgradeLine:
     """Reports an upgrade as one line on a terminal, which is erased in the end; a context manager.
 
     Args:
-        stream: Where it is shown; only if that is a terminal.
+        stream: Where it is shown, if that is a terminal; None: standard error.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -87,6 +89,12 @@ class UpgradeLine:
         if self._stream.isatty():
             self._write(f"{_ERASE_LINE}{progress}")
             self._shown = True
+
+    def damaged(self, place: DamagedPlace) -> None:
+        """Print a damaged place above the line."""
+        if self._shown:
+            self._write(_ERASE_LINE)
+        self._write(f"qscpd: damaged: {place}\n")
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from qscpd.store.damage import DamagedPlace
 from qscpd.store.upgrade import UpgradeLine, UpgradeLog, UpgradeProgress
 from qscpd.systemd import Notifier
 
@@ -45,15 +46,17 @@ def test_the_log_and_systemd_follow_an_upgrade(tmp_path: Path) -> None:
 
 
 def test_a_terminal_has_one_line_that_is_erased() -> None:
-    """Reports replace each other on the terminal, and the last one is erased at the end."""
+    """Reports replace each other on the terminal, below what is damaged; the last is erased."""
     stream = Terminal()
     with UpgradeLine(stream) as report:
         report(UpgradeProgress(STORE, 0, 0, 0.0))
+        report.damaged(DamagedPlace("is missing", 1, 2, 3))
         report(UpgradeProgress(STORE, 500_000, 500_000, 4.0))
     erase = "\r\x1b[K"
     assert stream.getvalue().split(erase) == [
         "",
         "Upgrading qscpd.db",
+        "qscpd: damaged: messages 2 to 3 of c1: is missing\n",
         "Upgrading qscpd.db: 500,000 of 500,000 messages (100 %)",
         "",
     ]
