@@ -47,6 +47,7 @@ from qscpd.signals import ignore_early_hangup, watch_signals
 from qscpd.store import lock_store, newest_schema, open_reader, open_store, store_url
 from qscpd.store.damage import DamageLog
 from qscpd.store.reads import StoreReads
+from qscpd.store.upgrade import UpgradeLog, UpgradeProgress
 from qscpd.store.writer import StoreWriter
 from qscpd.systemd import Notifier, watchdog_interval_s
 
@@ -107,7 +108,13 @@ async def _serve(config: Config, log_handler: LogHandler) -> ExitCode:
         edit_within_ms = round(config.history.edit_within_s * 1000)
         store = stack.enter_context(
             contextlib.closing(
-                open_store(url, edit_within_ms=edit_within_ms, keep_reserve=True, on_damage=damage)
+                open_store(
+                    url,
+                    edit_within_ms=edit_within_ms,
+                    keep_reserve=True,
+                    on_damage=damage,
+                    on_upgrade=partial(_report_upgrade, UpgradeLog(notifier.starting)),
+                )
             )
         )
         for found in store.findings:
@@ -168,6 +175,14 @@ async def _serve(config: Config, log_handler: LogHandler) -> ExitCode:
         stack.close()
         daemon.ended()
     return daemon.exit_code
+
+
+def _report_upgrade(report: UpgradeLog, progress: UpgradeProgress) -> None:
+    """Report the progress of an upgrade, which runs on the loop; end it after Ctrl-C."""
+    report(progress)
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class _Daemon:

@@ -56,6 +56,16 @@ class Notifier:
         """Notify that the service is ready, so that `systemctl start` returns."""
         self._send("READY=1", _status(status), wait_s=_READY_WAIT_S)
 
+    def starting(self, status: str, patience_s: float) -> None:
+        """Notify that the start takes longer, and show how far it is.
+
+        Args:
+            status: One line.
+            patience_s: Time within which the next notification comes.
+        """
+        # systemd waits so long from now on, even if that is after TimeoutStartSec: sd_notify(3).
+        self._send(f"EXTEND_TIMEOUT_USEC={round(patience_s * 1_000_000)}", _status(status))
+
     def status(self, status: str) -> None:
         """Show one line in `systemctl status`."""
         self._send(_status(status))

@@ -23,6 +23,9 @@ from qscpd.errors import (
 from qscpd.files import file_errors
 from qscpd.privileges import acting_as, daemon_user
 from qscpd.store import lock_store, open_store, store_url
+from qscpd.store.base import Store
+from qscpd.store.damage import DamageLog
+from qscpd.store.upgrade import UpgradeLine
 
 _LOCK_PATIENCE_S: Final = 10.0
 """Time to wait for another command to finish, or for a starting daemon to open its socket."""
@@ -78,7 +81,7 @@ def _perform_here(path: Path, request: Request) -> Reply | None:
         with (
             acting_as(daemon_user(path)),
             lock,
-            contextlib.closing(open_store(store_url(path))) as store,
+            contextlib.closing(_open(path)) as store,
         ):
             for found in store.findings:
                 if found.daemon_only:
@@ -87,6 +90,11 @@ def _perform_here(path: Path, request: Request) -> Reply | None:
             return perform(request, store)
     except StoreBusyError:
         return None
+
+
+def _open(path: Path) -> Store:
+    with UpgradeLine() as line:
+        return open_store(store_url(path), on_damage=DamageLog(line.damaged), on_upgrade=line)
 
 
 def _ask(path: Path, request: Request) -> Reply | None:

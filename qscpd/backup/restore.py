@@ -30,6 +30,7 @@ from qscpd.errors import ExistsError, QscpdError, StoreBusyError
 from qscpd.files import file_errors, sync, write_new_file
 from qscpd.privileges import service_user
 from qscpd.store import lock_store, open_store, store_in_use, store_url
+from qscpd.store.upgrade import UpgradeLine
 
 _PLACES = {
     STORE: ("var", 0o600),
@@ -156,7 +157,9 @@ def renew_store(store: Path) -> str:
     """
     url = store_url(store)
     with lock_store(url):
-        opened = open_store(url)
+        with UpgradeLine() as on_upgrade:
+            # They are counted in the manifest, and `verify` names them.
+            opened = open_store(url, on_damage=lambda _: None, on_upgrade=on_upgrade)
         try:
             opened.renew_epoch()
             return opened.epoch()

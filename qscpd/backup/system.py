@@ -33,6 +33,7 @@ from qscpd.files import file_errors
 from qscpd.privileges import DAEMON_USER, ROOT, SystemUser, acting_as, owner_of, service_user
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import lock_store, newest_schema, open_store, store_in_use, store_url
+from qscpd.store.upgrade import UpgradeLine
 
 STOP_FIRST: Final = "stop it first: systemctl stop qscpd. Nothing was changed"
 """End of a sentence about a daemon that runs."""
@@ -258,7 +259,7 @@ def _give_directory(store: Path, owner: SystemUser) -> None:
 
 def _check_space(store: Path, manifest: Manifest) -> None:
     size = next(file.size for file in manifest.files if file.name == STORE)
-    # An older store is copied before it is upgraded.
+    # The upgrade of an older store writes a new file beside it, and keeps the old one.
     copies = 1 if manifest.schema == newest_schema(store_url(store)) else 2
     needed = copies * size + _SLACK
     directory = store.parent if store.parent.is_dir() else store.parent.parent
@@ -333,8 +334,8 @@ def _empty_journal(store: Path, suffix: str) -> None:
         return
     os.link(journal, kept, follow_symlinks=False)  # SQLite can delete that of a file which it can't read
     try:
-        with acting_as(owner_of(store)):
-            open_store(store_url(store)).close()
+        with acting_as(owner_of(store)), UpgradeLine() as on_upgrade:
+            open_store(store_url(store), on_upgrade=on_upgrade).close()
     except QscpdError:
         journal.unlink(missing_ok=True)
     else:

@@ -15,6 +15,7 @@ from qscpd.store.base import Store, StoreReader
 from qscpd.store.clock import Clock
 from qscpd.store.damage import DamageLog, OnDamage
 from qscpd.store.driver import Contents, Copyable, Driver, Lockable
+from qscpd.store.upgrade import OnUpgrade
 
 __all__ = [
     "copy_store",
@@ -40,6 +41,7 @@ def open_store(
     edit_within_ms: int = 0,
     keep_reserve: bool = False,
     on_damage: OnDamage | None = None,
+    on_upgrade: OnUpgrade | None = None,
 ) -> Store:
     """Open a store, making or upgrading it as needed; hold `lock_store` as long as it is open.
 
@@ -50,6 +52,8 @@ def open_store(
         keep_reserve: Keep space on the disk for changes that have to work when it is full, such as
             locking an account. Without it, only what another process has kept is used.
         on_damage: Called with each damaged place that is read; None: each is logged once.
+        on_upgrade: Called about every second while a store of an older schema is upgraded, which can take
+            minutes; None: nothing is.
 
     Raises:
         StoreError: It can't be opened; the text says why and what to do.
@@ -62,6 +66,7 @@ def open_store(
         edit_within_ms=edit_within_ms,
         keep_reserve=keep_reserve,
         on_damage=on_damage or DamageLog(),
+        on_upgrade=on_upgrade or (lambda _: None),
     )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from qscpd.store.base import Store, StoreReader
 from qscpd.store.clock import Clock
 from qscpd.store.damage import OnDamage
+from qscpd.store.upgrade import OnUpgrade
 
 
 class Driver(Protocol):
@@ -21,6 +22,7 @@ class Driver(Protocol):
         edit_within_ms: int,
         keep_reserve: bool,
         on_damage: OnDamage,
+        on_upgrade: OnUpgrade,
     ) -> Store:
         """See `qscpd.store.open_store`."""
 

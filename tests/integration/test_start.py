@@ -176,7 +176,7 @@ def test_a_new_store(tmp_path: Path, authority: AuthorityFiles) -> None:
 
 
 def test_an_upgraded_store(tmp_path: Path, authority: AuthorityFiles) -> None:
-    """The log has the migration, with the copy that it left."""
+    """The log has the progress of the migration and its end, with the copy that it left."""
     store = tmp_path / "qscpd.db"
     with contextlib.closing(sqlite3.connect(store)) as old:
         old.executescript(MIGRATIONS[0])
@@ -184,7 +184,9 @@ def test_an_upgraded_store(tmp_path: Path, authority: AuthorityFiles) -> None:
         old.execute("PRAGMA user_version = 1")
     store.chmod(0o600)
     with running_daemon(tmp_path, authority) as daemon:
+        progress = daemon.wait_for_log("store.migrating")
         found = daemon.wait_for_log("store.migrated")
+    assert (progress["level"], progress["store"]) == ("info", str(store))
     assert (found["level"], f"{store}.schema1" in found["found"]) == ("info", True)
 
 

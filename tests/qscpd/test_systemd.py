@@ -33,11 +33,13 @@ def notifier(manager: socket.socket) -> Iterator[Notifier]:
 
 def test_each_call_is_one_datagram(manager: socket.socket, notifier: Notifier) -> None:
     """The datagrams are as in sd_notify(3), in the order of the calls."""
+    notifier.starting("upgrading", 60)
     notifier.ready("listening on port 7727")
     notifier.status("2 users online")
     notifier.alive()
     notifier.stopping("saying goodbye")
-    assert [manager.recv(4096) for _ in range(4)] == [
+    assert [manager.recv(4096) for _ in range(5)] == [
+        b"EXTEND_TIMEOUT_USEC=60000000\nSTATUS=upgrading",
         b"READY=1\nSTATUS=listening on port 7727",
         b"STATUS=2 users online",
         b"WATCHDOG=1",

@@ -19,7 +19,7 @@ from qscpd.errors import (
     StoreFullError,
 )
 from qscpd.files import sync
-from qscpd.store.sqlite.migrations import migrate
+from qscpd.store.sqlite.migrations import create_tables
 from qscpd.store.sqlite.wal import wal_path
 
 _SUFFIX: Final = ".new"
@@ -102,7 +102,7 @@ def _fill(new: Path, descriptor: int) -> None:
         os.ftruncate(descriptor, 0)
         with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = MEMORY")  # a crash leaves no journal beside it
-            migrate(db, str(new))
+            create_tables(db)
         os.fsync(descriptor)
     except BaseException as error:
         new.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from qscpd.domain.clock import ClockState, Now
 from qscpd.domain.events import Event
 from qscpd.errors import StoreDamagedError, StoreError, StoreFullError
 from qscpd.store.clock import Clock, StoreClock
+from qscpd.store.damage import DamageLog, OnDamage
 from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.marker import new_marker, put_marker, remove_marker
@@ -27,6 +28,7 @@ from qscpd.store.sqlite.opening import note_clean_end, open_to_read, open_to_wri
 from qscpd.store.sqlite.place import Place
 from qscpd.store.sqlite.recovery import forget_index
 from qscpd.store.sqlite.wal import Cutter, read_header
+from qscpd.store.upgrade import OnUpgrade
 
 Row = tuple[Any, ...]
 
@@ -136,6 +138,8 @@ class Database(DatabaseReader):
     Args:
         path: The file; it is made when it does not exist, readable by its owner only. Hold its `StoreLock`.
         clock: Reads the clocks; None: the system's.
+        on_damage: Called with each damaged place that an upgrade reads; None: each is logged once.
+        on_upgrade: See `qscpd.store.open_store`.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -149,8 +153,17 @@ class Database(DatabaseReader):
     marked: bool
     """Whether a loss of the journal of this run would be noticed; False: no room for its marker."""
 
-    def __init__(self, path: Path, clock: Clock | None = None) -> None:
-        connection, self.lost, self.migration = open_to_write(resolve(path))
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock | None = None,
+        *,
+        on_damage: OnDamage | None = None,
+        on_upgrade: OnUpgrade | None = None,
+    ) -> None:
+        connection, self.lost, self.migration = open_to_write(
+            resolve(path), on_damage or DamageLog(), on_upgrade or (lambda _: None)
+        )
         super().__init__(path, connection)
         self._cutter = Cutter(self.path)
         self._place: Place | None = None

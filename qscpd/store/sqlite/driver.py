@@ -11,6 +11,7 @@ from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.snapshot import copy_file, inspect_file
 from qscpd.store.sqlite.store import SqliteStore
+from qscpd.store.upgrade import OnUpgrade
 
 
 class SqliteDriver:
@@ -26,6 +27,7 @@ class SqliteDriver:
         edit_within_ms: int,
         keep_reserve: bool,
         on_damage: OnDamage,
+        on_upgrade: OnUpgrade,
     ) -> SqliteStore:
         """See `qscpd.store.open_store`."""
         return SqliteStore(
@@ -34,6 +36,7 @@ class SqliteDriver:
             edit_within_ms=edit_within_ms,
             keep_reserve=keep_reserve,
             on_damage=on_damage,
+            on_upgrade=on_upgrade,
         )
 
     def open_reader(self, location: str, *, on_damage: OnDamage, paced: bool) -> SqliteReader:

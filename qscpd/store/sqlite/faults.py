@@ -41,17 +41,23 @@ def damaged(path: Path, what: str) -> StoreDamagedError:
     return StoreDamagedError(f"{path}: the store is damaged ({what}); restore it from a backup")
 
 
-def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path, *, rolled_back: bool) -> StoreError:
-    """Turn SQLite's error into ours."""
+def is_damage(error: BaseException) -> bool:
+    """Return whether an error means that the file is damaged, not that it can't be read now."""
     code = code_of(error)
     primary = code & 0xFF if code is not None else None
     # Without an extended code, a constraint is one of FTS5's own tables, which only damage violates.
-    is_damage = (
+    return (
         primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
         or code == sqlite3.SQLITE_CONSTRAINT
         or is_undecodable(error)
     )
-    if rolled_back and is_damage:
+
+
+def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path, *, rolled_back: bool) -> StoreError:
+    """Turn SQLite's error into ours."""
+    code = code_of(error)
+    primary = code & 0xFF if code is not None else None
+    if rolled_back and is_damage(error):
         return damaged(path, describe(error))
     if rolled_back and (
         primary == sqlite3.SQLITE_FULL

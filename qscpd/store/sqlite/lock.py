@@ -3,6 +3,8 @@
 The lock is an exclusive `flock` on the file, not on a name beside it. So a symbolic link, a hard link, or
 the removal of any other file lets no second process in. SQLite's own locks are of another kind
 (`fcntl`), so they don't meet.
+
+An upgrade of the schema puts another file in the store's place (`rewriting.py`). The lock has that one, too.
 """
 
 import contextlib
@@ -16,13 +18,16 @@ from typing import Final, Self
 from qscpd.errors import StoreBusyError, StoreError
 from qscpd.store.sqlite.access import check_writable
 from qscpd.store.sqlite.creation import create_store
-from qscpd.store.sqlite.migrations import APPLICATION_ID
+from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, part_path
 
 _ATTEMPTS: Final = 10
 """How often another file may take the name of the store while we lock it."""
 
 _APPLICATION_ID_AT: Final = 68
 """Offset in the file (https://sqlite.org/fileformat2.html#application_id)."""
+
+_SCHEMA_AT: Final = 60
+"""Offset of `PRAGMA user_version` there."""
 
 _OLD_LOCK_SUFFIX: Final = ".lock"
 """Of the file that older versions locked. It is never made any more, but honoured where it exists: during an
@@ -78,9 +83,22 @@ class StoreLock:
             if not _flock(descriptor):
                 raise self._busy("another qscpd process is using this store")
             if _names(path, descriptor):
+                if os.pread(descriptor, 4, _SCHEMA_AT) != len(MIGRATIONS).to_bytes(4, "big"):
+                    self._lock_next(stack, part_path(path))
                 return
             stack.close()
         raise StoreError(f"{path}: another file takes its name again and again; stop what does that")
+
+    def _lock_next(self, stack: contextlib.ExitStack, path: Path) -> None:
+        """Lock the file that an upgrade puts in the store's place, so that it is never there unlocked."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}; the upgrade of the store needs this name") from error
+        stack.callback(os.close, descriptor)
+        if not _flock(descriptor):
+            raise self._busy(f"another qscpd process is using {path}")
+        stack.callback(_remove, path, descriptor)
 
     def _lock_old(self, stack: contextlib.ExitStack, path: Path) -> None:
         descriptor = _open_regular(path)
@@ -131,6 +149,12 @@ def _open_regular(path: Path) -> int | None:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return None
+
+
+def _remove(path: Path, descriptor: int) -> None:
+    """Remove an open file, unless it was renamed."""
+    if _names(path, descriptor):
+        path.unlink()
 
 
 def _names(path: Path, descriptor: int) -> bool:

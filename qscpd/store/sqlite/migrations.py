@@ -4,17 +4,11 @@ A step that has been released is never edited: `PRAGMA user_version` counts how 
 them a file has seen, and a file from a newer version than ours is refused.
 """
 
-import contextlib
-import os
 import sqlite3
-import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from qscpd.errors import StoreDamagedError, StoreFullError
-from qscpd.files import sync
-from qscpd.store.sqlite.disk_space import lacks_space
-from qscpd.store.sqlite.marker import remove_marker
+from qscpd.errors import StoreDamagedError
 
 APPLICATION_ID: Final = 0x51534350
 """`PRAGMA application_id` of our files: "QSCP"."""
@@ -184,61 +178,46 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 
 
 class Migration(NamedTuple):
-    """A migration that was made."""
+    """An upgrade that was made; see `rewriting.py`."""
 
     path: str
     old: int
     new: int
     seconds: float
     copy: str
+    damaged: int
+    """Ranges of messages that could not be read."""
 
     def __str__(self) -> str:
-        return (
+        sentence = (
             f"{self.path}: was brought from schema {self.old} to {self.new} in {self.seconds:.1f} s; "
-            f"the store as it was is {self.copy}, which you can remove"
+            f"the store as it was is {self.copy}"
+        )
+        if not self.damaged:
+            return f"{sentence}, which you can remove"
+        places = "1 place" if self.damaged == 1 else f"{self.damaged} places"
+        return (
+            f"{sentence}. It has damaged messages in {places}, which the new one leaves out; "
+            "if a backup has them, restore it"
         )
 
 
-def migrate(db: sqlite3.Connection, path: str) -> Migration | None:
-    """Bring a database to the newest schema, in one transaction.
-
-    A copy of the file as it was is kept beside it, as `<file>.schema<N>`.
-
-    Returns:
-        What was done; None if the file was new or had the newest schema.
-
-    Raises:
-        StoreDamagedError: The file belongs to another program or to a newer version.
-        StoreFullError: There is no room for the copy.
-        sqlite3.Error: The file can't be read or written; it is as it was.
-    """
-    version = schema_of(db, path)
-    if version == len(MIGRATIONS):
-        return None
-    begin = time.monotonic()
-    copy = f"{path}.schema{version}"
-    if version:
-        _keep_copy(db, copy)
-    steps = "".join(MIGRATIONS[version:])
-    # A table that is made anew is dropped first; nothing may be taken for an orphan meanwhile.
-    db.execute("PRAGMA foreign_keys = OFF")
-    try:
-        db.executescript(
-            f"BEGIN EXCLUSIVE; {steps}"
-            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(MIGRATIONS)};"
-        )
-        _check_references(db, path)
-        db.execute("COMMIT")
-    except (sqlite3.Error, StoreDamagedError):
-        if db.in_transaction:
-            db.rollback()
-        raise
-    return Migration(path, version, len(MIGRATIONS), time.monotonic() - begin, copy) if version else None
+def copy_path(path: Path, schema: int) -> Path:
+    """Return where an upgrade leaves the old file of a store."""
+    return Path(f"{path}.schema{schema}")
 
 
-def _check_references(db: sqlite3.Connection, path: str) -> None:
-    if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
-        raise StoreDamagedError(f"{path}: foreign key check failed; restore it from a backup")
+def part_path(path: Path) -> Path:
+    """Return where an upgrade makes a new file."""
+    return Path(f"{path}.part")
+
+
+def create_tables(db: sqlite3.Connection) -> None:
+    """Give an empty database the newest schema, in one transaction."""
+    db.executescript(
+        f"BEGIN EXCLUSIVE; {''.join(MIGRATIONS)}"
+        f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;"
+    )
 
 
 def check_schema(db: sqlite3.Connection, path: str) -> None:
@@ -290,31 +269,3 @@ def schema_of(db: sqlite3.Connection, path: str) -> int:
             "install that version or restore an older backup"
         )
     return version
-
-
-def _keep_copy(db: sqlite3.Connection, path: str) -> None:
-    """Copy the whole database, and have the copy on the disk before anything is changed."""
-    unfinished = Path(f"{path}.part")
-    unfinished.unlink(missing_ok=True)
-    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    try:
-        with contextlib.closing(sqlite3.connect(unfinished)) as copy:
-            db.backup(copy)
-            remove_marker(copy)
-            copy.commit()
-            # A single file, which can be read without making others beside it.
-            copy.execute("PRAGMA journal_mode = DELETE")
-        sync(unfinished)
-        unfinished.replace(path)
-        sync(unfinished.parent)
-    except sqlite3.Error as error:
-        # SQLite has removed what it had written, so the question is whether all of it would fit.
-        size = db.execute("PRAGMA page_count").fetchone()[0] * db.execute("PRAGMA page_size").fetchone()[0]
-        if lacks_space(unfinished, size):
-            raise StoreFullError(
-                f"{path}: no room on the disk, or in its quota, for a copy of the store as it was; "
-                "free some, then try again"
-            ) from error
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)  # On a full disk half a copy is in the way of everything else.

@@ -6,16 +6,26 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from qscpd.errors import PermissionDeniedError, StoreError
+from qscpd.store.damage import OnDamage
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable, check_writable
 from qscpd.store.sqlite.creation import create_store
 from qscpd.store.sqlite.disk_space import NO_SPACE, lacks_space
 from qscpd.store.sqlite.faults import READ_ERRORS, code_of, damaged, explain, no_room
 from qscpd.store.sqlite.marker import remove_marker
-from qscpd.store.sqlite.migrations import Migration, check_schema, migrate, refuse_empty, schema_of
+from qscpd.store.sqlite.migrations import (
+    MIGRATIONS,
+    Migration,
+    check_schema,
+    part_path,
+    refuse_empty,
+    schema_of,
+)
 from qscpd.store.sqlite.place import check_journal_is_free
 from qscpd.store.sqlite.recovery import check_journal, forget_index, refuse_without_journal
+from qscpd.store.sqlite.rewriting import Rewriting, remove_left_over
 from qscpd.store.sqlite.uri import file_uri
 from qscpd.store.sqlite.wal import wal_path
+from qscpd.store.upgrade import OnUpgrade
 
 _CHECKED_SIZE: Final = 64 * 1024 * 1024
 """Files up to this many bytes are checked for damage when they are opened (0.2 s at most)."""
@@ -25,6 +35,9 @@ _MOST_FAULTS: Final = 100
 
 _READER_CACHE_KIB: Final = 1024
 """Page cache of a reading connection, of which the daemon has a few."""
+
+_PATIENCE_S: Final = 5.0
+"""Time to wait for a program that has locked the file."""
 
 _OPENING: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """Errors of opening a store that can mean a full disk: the files beside it can't be made, either."""
@@ -39,27 +52,40 @@ class Opened(NamedTuple):
     migration: Migration | None
 
 
-def open_to_write(path: Path) -> Opened:
-    """Open a store for writing, with the newest schema."""
+def open_to_write(path: Path, on_damage: OnDamage, on_upgrade: OnUpgrade) -> Opened:
+    """Open a store for writing, with the newest schema.
+
+    Args:
+        path: The file, its symbolic links resolved; it is made when it does not exist.
+        on_damage: Called with each damaged place that an upgrade reads.
+        on_upgrade: Called about every second of an upgrade.
+    """
     db = None
-    lost = None
+    lost = migration = None
     try:
         check_writable(path)
         # SQLite would make the file with the umask's mode, and copies that mode to -wal and -shm.
         create_store(path)
         refuse_empty(path.stat().st_size, str(path))
         check_journal_is_free(path)
+        remove_left_over(path)
         lost = check_journal(path)
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
-        refuse_empty(schema_of(db, str(path)), str(path))  # nothing is changed in a file that is not ours
+        db = _connect(path)
+        schema = schema_of(db, str(path))
+        refuse_empty(schema, str(path))  # nothing is changed in a file that is not ours
         if lost is None:
             forget_index(path)
+        if schema < len(MIGRATIONS):
+            _check(db, path, always=lost is not None)
+            migration = Rewriting(path, schema, on_damage, on_upgrade).run(db, lost=lost is not None)
+            db = _connect(path)
+        else:
+            part_path(path).unlink(missing_ok=True)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA journal_mode = WAL")
         # Erased and pruned text must be gone from the file, too. That costs housekeeping 3 % of its
         # time, and delivery nothing, for it deletes nothing.
         db.execute("PRAGMA secure_delete = ON")
-        migration = migrate(db, str(path))
         db.execute("PRAGMA foreign_keys = ON")
         _check(db, path, always=lost is not None)
     except BaseException as error:
@@ -72,6 +98,10 @@ def open_to_write(path: Path) -> Opened:
             explained = type(explained)(f"{explained}. {lost}")
         raise explained from error
     return Opened(db, lost, migration)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE_S)
 
 
 def note_clean_end(db: sqlite3.Connection) -> None:
@@ -97,7 +127,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             uri=True,
             isolation_level=None,
             check_same_thread=False,
-            timeout=5,
+            timeout=_PATIENCE_S,
         )
         db.execute("PRAGMA query_only = ON")
         db.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")

@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ from qscp.names import normalize_name
 from qscp.rooms import normalize_room
 from qscpd.domain.model import Damage
 from qscpd.errors import StoreError, StoreFullError
-from qscpd.store.damage import OnDamage
+from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.driver import Contents
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.access import check_journal_can_be_made, check_readable
@@ -19,6 +19,7 @@ from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.disk_space import lacks_space
 from qscpd.store.sqlite.faults import READ_ERRORS, describe
+from qscpd.store.sqlite.legacy_chunks import LegacyReader, scopes
 from qscpd.store.sqlite.lock import resolve
 from qscpd.store.sqlite.marker import remove_marker
 from qscpd.store.sqlite.migrations import APPLICATION_ID
@@ -27,8 +28,11 @@ from qscpd.store.sqlite.schema_check import foreign_objects
 from qscpd.store.sqlite.tail import ReadTail
 from qscpd.store.sqlite.uri import file_uri
 
-_FULL_SCHEMA: Final = 6
-"""From this schema on, a conversation says where its messages begin and who can write in it."""
+_PLACES: Final = 6
+"""From this schema on, chunks are stored by the places of their messages, with a checksum."""
+
+_SCOPES: Final = 2
+"""From this schema on, a conversation says where its messages begin."""
 
 _LONGEST: Final = 64 * 1024 * 1024
 """Bytes of a value at most. The largest chunks of any version have a few million."""
@@ -126,21 +130,42 @@ def _contents(path: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Conten
         epoch = str(found[0]) if found else ""
     accounts: int = db.execute("SELECT count(*) FROM accounts").fetchone()[0]
     _check_names(path, db)
-    conversations: list[int] = [row[0] for row in db.execute("SELECT id FROM conversations")]
-    messages = damaged = 0
-    if schema < _FULL_SCHEMA:
-        messages = sum(chunks.count(blob) for (blob,) in db.execute("SELECT messages FROM chunks"))
-        return Contents(schema, epoch, accounts, len(conversations), messages)
+    conversations: int = db.execute("SELECT count(*) FROM conversations").fetchone()[0]
+    items = _items if schema >= _PLACES else _legacy_items if schema >= _SCOPES else _oldest_items
+    messages, damaged = 0, 0
+    for count in items(path, db, on_damage):
+        messages += count
+        damaged += not count
+    return Contents(schema, epoch, accounts, conversations, messages, damaged)
+
+
+def _items(path: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Iterator[int]:
+    """Yield numbers of messages; 0 for each place that can't be read."""
     read = DatabaseReader(path, db)
     reader = ChunkReader(read, ReadTail(read, on_damage), on_damage)
     with read.snapshot():
-        for conversation in conversations:
+        for (conversation,) in db.execute("SELECT id FROM conversations"):
             for item in reader.after(reader.scope(conversation), 0):
-                if isinstance(item, Damage):
-                    damaged += 1
-                else:
-                    messages += 1
-    return Contents(schema, epoch, accounts, len(conversations), messages, damaged)
+                yield int(not isinstance(item, Damage))
+
+
+def _legacy_items(_: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Iterator[int]:
+    """Yield numbers of messages of an older schema; 0 for each place that can't be read."""
+    reader = LegacyReader(db, _SCOPES, on_damage)
+    for scope in scopes(db):
+        for item in reader.items(scope):
+            yield 0 if isinstance(item, Damage) else len(item.rows)
+
+
+def _oldest_items(_: Path, db: sqlite3.Connection, on_damage: OnDamage) -> Iterator[int]:
+    """Yield numbers of messages of the oldest schema; 0 for each chunk that can't be read."""
+    for chunk, conversation, last_seq, blob in db.execute(
+        "SELECT id, conversation, last_seq, messages FROM chunks"
+    ):
+        count = chunks.count(blob)
+        if not count:
+            on_damage(DamagedPlace("can't be read", conversation, last_seq, last_seq, chunk))
+        yield count
 
 
 def _check_names(path: Path, db: sqlite3.Connection) -> None:

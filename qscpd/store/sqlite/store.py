@@ -36,6 +36,7 @@ from qscpd.store.sqlite.retention import Eraser, Pruner
 from qscpd.store.sqlite.rooms import ModerationLog, Rooms
 from qscpd.store.sqlite.search_index import SearchIndex
 from qscpd.store.sqlite.tail import Tail
+from qscpd.store.upgrade import OnUpgrade
 
 
 class SqliteStore(SqliteReads):
@@ -47,6 +48,7 @@ class SqliteStore(SqliteReads):
         edit_within_ms: How long after its time a message can be edited.
         keep_reserve: Keep space for changes that have to work on a full disk; see `Reserve`.
         on_damage: Called with each damaged place that is read; None: each is logged once.
+        on_upgrade: See `qscpd.store.open_store`.
 
     Raises:
         StoreError: The file can't be opened, is damaged, or is no store of ours.
@@ -64,10 +66,13 @@ class SqliteStore(SqliteReads):
         edit_within_ms: int = 0,
         keep_reserve: bool = False,
         on_damage: OnDamage | None = None,
+        on_upgrade: OnUpgrade | None = None,
     ) -> None:
         self._reserve = Reserve(path, keep=keep_reserve)
-        db = self._reserve.spend_on_opening(lambda: Database(path, clock))
         on_damage = on_damage or DamageLog()
+        db = self._reserve.spend_on_opening(
+            lambda: Database(path, clock, on_damage=on_damage, on_upgrade=on_upgrade)
+        )
         self._tail = Tail()
         super().__init__(db, on_damage, self._tail)
         self._findings = tuple(_findings(db))

@@ -26,6 +26,7 @@ from qscpd.errors import (
 )
 from qscpd.store.sqlite.migrations import MIGRATIONS
 from qscpd.store.sqlite.store import SqliteStore
+from tests.support.old_stores import expected, make_old, version
 from tests.support.storage import stored_messages
 from tests.support.users import as_user
 from tests.support.waiting import PATIENCE_S
@@ -313,17 +314,16 @@ def test_an_unwritable_store_is_named(store: SqliteStore, path: Path) -> None:
     checked_text(refused.value, path)
 
 
-def test_a_failed_migration_changes_nothing(
-    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A migration step that fails halfway is rolled back, and the store still opens."""
-    store.close()
+def test_a_failed_migration_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration step that fails halfway leaves the old store, which still opens."""
+    path = make_old(tmp_path / "old.db", "schema5")
     with monkeypatch.context() as patch:
         patch.setattr(
-            "qscpd.store.sqlite.migrations.MIGRATIONS",
+            "qscpd.store.sqlite.conversion.MIGRATIONS",
             (*MIGRATIONS, "CREATE TABLE more (x); CREATE TABLE more (x);"),
         )
         with pytest.raises(StoreError):
             SqliteStore(path)
+    assert version(path) == 5
     with contextlib.closing(SqliteStore(path)) as again:
-        assert len(again.accounts()) == 3
+        assert len(again.accounts()) == len(expected("schema5")["accounts"])
