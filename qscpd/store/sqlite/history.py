@@ -53,7 +53,7 @@ _CONVERSATION: Final = f"""
 """Conversations that an account can see: its pairs, and the rooms that it is a member of. A pair without a
 stored message, because only a refused one was sent, is hidden from both."""
 
-_CONVERSATIONS: Final = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
+_CONVERSATIONS: Final = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY m.conversation LIMIT ?"
 
 
 class HistoryReader:
