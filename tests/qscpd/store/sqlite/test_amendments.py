@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -46,7 +47,7 @@ def react(target: int) -> NewMessage:
     return NewMessage(BOB, ALICE, make_id(), "+1", MessageMeta(kind="react", target=target))
 
 
-def amend(kind: str, target: int, body: str = "") -> NewMessage:
+def amend(kind: Literal["edit", "redact"], target: int, body: str = "") -> NewMessage:
     """Make an amendment by alice."""
     return NewMessage(ALICE, BOB, make_id(), body, MessageMeta(kind=kind, target=target))
 

@@ -58,7 +58,9 @@ def check_plans(reader: SqliteReader, ran: list[str]) -> None:
         plan = [row[-1] for row in reader._db.read(f"EXPLAIN QUERY PLAN {sql}")]
         # sqlite_sequence has one row: the newest id of the journal.
         small = {"SCAN CONSTANT ROW", "SCAN sqlite_sequence"}
-        assert not [step for step in plan if "TEMP B-TREE" in step or ("SCAN" in step and step not in small)], sql
+        assert not [
+            step for step in plan if "TEMP B-TREE" in step or ("SCAN" in step and step not in small)
+        ], sql
 
 
 def test_a_reader_cannot_write(reader: SqliteReader) -> None:
