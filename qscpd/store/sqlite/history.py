@@ -53,6 +53,8 @@ _CONVERSATION: Final = f"""
 """Conversations that an account can see: its pairs, and the rooms that it is a member of. A pair without a
 stored message, because only a refused one was sent, is hidden from both."""
 
+_CONVERSATIONS: Final = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY m.conversation LIMIT ?"
+
 
 class HistoryReader:
     """Reads conversations and pages of their messages."""
@@ -75,8 +77,7 @@ class HistoryReader:
 
     def conversations(self, account: int, after: int, limit: int) -> Sequence[ConversationRow]:
         """See `StoreReader.conversations`."""
-        sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
-        return [row for row, _ in self._rows(sql, account, after, limit)]
+        return [row for row, _ in self._rows(_CONVERSATIONS, account, after, limit)]
 
     def newest(self, account: int, conversation: int | None) -> Iterator[tuple[int, int, int]]:
         """Yield the time of the newest message, id and last seq of conversations that an account can see.
@@ -127,24 +128,25 @@ class HistoryReader:
     def summaries(self, account: int, after: int, limit: int) -> ConversationPage:
         """See `StoreReader.conversation_list`."""
         with self._db.snapshot():
-            rows = self.conversations(account, after, limit)
+            rows = self._rows(_CONVERSATIONS, account, after, limit)
             blocked = self._blocks.blocked_by(account)
             page: list[ConversationSummary] = []
-            for row in rows:
-                page.append(ConversationSummary(row, *self._unread(account, blocked, row)))
+            for row, rest in rows:
+                scope = self._reader.scope_of(rest[1:])
+                page.append(ConversationSummary(row, *self._unread(account, blocked, row, scope)))
                 if self._db.is_over:
                     break
         more = len(rows) == limit or len(page) < len(rows)
         return ConversationPage(page, page[-1].conversation.id if more and page else None)
 
     def _unread(
-        self, account: int, blocked: AbstractSet[int], conversation: ConversationRow
+        self, account: int, blocked: AbstractSet[int], conversation: ConversationRow, scope: Scope
     ) -> tuple[int, int]:
         """Count unread messages and mentions of a conversation; mentions by blocked accounts do not count."""
         if conversation.read >= conversation.last_seq:
             return 0, 0
         count = mentions = 0
-        items = self._reader.after(self._reader.scope(conversation.id), conversation.read)
+        items = self._reader.after(scope, conversation.read)
         for item in islice(items, _COUNTED):
             self._db.spend(_MESSAGE)
             if not isinstance(item, Damage) and item.sender != account and not item.meta.kind:

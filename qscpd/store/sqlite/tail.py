@@ -135,8 +135,9 @@ class ReadTail(Tail):
         """Bring the tail to the state of the snapshot that has begun."""
         folded, newest = journal.row_range(self._db)
         self.drop(folded)
-        if newest > self.last_row:
-            for row, parts in journal.read_rows(self._db, max(self.last_row, folded), self._on_damage):
+        known = max(self.last_row, folded)
+        if newest > known:
+            for row, parts in journal.read_rows(self._db, known, self._on_damage):
                 self.add(row, parts)
             self.last_row = newest
 

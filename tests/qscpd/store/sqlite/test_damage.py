@@ -435,7 +435,7 @@ DAMAGED_ROWS = {
 
 
 def test_a_damaged_amendment(made: Made) -> None:
-    """A message whose amendment is damaged is not shown: it can be redacted. The others are, and are erased."""
+    """A message whose amendment is damaged is not shown: it can be redacted. Others are, and are erased."""
     place, first, last = made.chunks[PAIR][4]
     log: list[str] = []
     with contextlib.closing(SqliteStore(made.path, edit_within_ms=10**12)) as store:

@@ -151,12 +151,12 @@ def _run_steps(path: Path, steps: list[tuple[str, list[tuple[int, int]]]]) -> No
 
 def test_the_cache_of_conversations_is_bounded(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a cache for one conversation, a batch over several conversations gets the right seqs."""
-    monkeypatch.setattr("qscpd.store.sqlite.tail_cache._CACHED_CONVERSATIONS", 1)
+    monkeypatch.setattr("qscpd.store.sqlite.conversation_cache._CACHED_CONVERSATIONS", 1)
     pairs = [(1, 2), (1, 3), (2, 3), (1, 2), (3, 2)]
     first, second = ([message(start + n, *pair) for n, pair in enumerate(pairs)] for start in (0, 10))
     assert [each.seq for each in append(store, *first)] == [1, 1, 1, 2, 2]
     assert [each.seq for each in append(store, *second)] == [3, 2, 3, 4, 4]
-    assert len(store._tails) <= 3
+    assert len(store._conversations) <= 3
 
 
 _WRITE_UNTIL_KILLED = """

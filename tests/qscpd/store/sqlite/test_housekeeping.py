@@ -5,17 +5,17 @@ import itertools
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from qscpd.domain.model import Keep, NewMessage
-from qscpd.store.sqlite import compaction, retention
-from qscpd.store.sqlite.chunk_scan import ChunkScan
+from qscpd.store.sqlite import chunks, compaction, retention
 from qscpd.store.sqlite.search_index import SearchIndex
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.searches import search_page
-from tests.support.stores import conversation_of, rows_of
+from tests.support.stores import conversation_of, housekeep, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 NEWEST = (2**53, 0, 0)
@@ -35,13 +35,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 def message(sender: int, recipient: int, body: str) -> NewMessage:
     """Make a message with a new id."""
     return NewMessage(sender, recipient, make_id(), body)
-
-
-def finish(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
-    """Do all housekeeping."""
-    for _ in range(2):  # the last step of indexing and the last of a round both return False
-        while store.housekeeping.step(keep):
-            pass
 
 
 def erase(store: SqliteStore) -> None:
@@ -71,9 +64,11 @@ def files_with(directory: Path, text: bytes) -> list[str]:
 def test_a_step_of_pruning_is_small(store: SqliteStore) -> None:
     """A step of pruning is bounded, for one large chunk and for many small ones."""
     store.append([message(ALICE, BOB, f"word{n}") for n in range(1000)])
-    for _ in range(300):
-        store.append([message(ALICE, BOB, "word")])
-    finish(store)
+    with mock.patch.object(chunks, "GROWING", 0):
+        for _ in range(120):
+            store.append([message(ALICE, BOB, "word")])
+            store._fold.fold_messages()
+    housekeep(store)
     sizes = [len(shown(store, 1))]
     while sizes[-1] > 1:
         store.housekeeping.step(Keep(messages=1))
@@ -89,11 +84,11 @@ def test_a_step_of_pruning_is_small(store: SqliteStore) -> None:
 def test_pruned_messages_leave_the_search_index(store: SqliteStore) -> None:
     """Search finds only remaining messages, and the index keeps no word of pruned ones."""
     store.append([message(ALICE, BOB, f"word{n}") for n in range(1, 5)])
-    finish(store)
+    housekeep(store)
     assert found(store, "word2") == [2]
-    finish(store, Keep(messages=2))
+    housekeep(store, Keep(messages=2))
     assert [found(store, f"word{number}") for number in range(1, 5)] == [[], [], [3], [4]]
-    while SearchIndex(store._db, ChunkScan(store._db, store._chunk_reader)).merge_step(begin=False):
+    while SearchIndex(store._db).merge_step(begin=False):
         pass
     rows = store._db.read("SELECT count(*) FROM words WHERE words MATCH 'word1'")
     assert rows == [(0,)]
@@ -102,9 +97,11 @@ def test_pruned_messages_leave_the_search_index(store: SqliteStore) -> None:
 def test_nothing_to_prune_writes_nothing(store: SqliteStore) -> None:
     """A round of pruning that deletes nothing changes no row."""
     store.append([message(ALICE, BOB, "x") for _ in range(10)])
-    finish(store)
+    housekeep(store)
     before = store._db.connection.total_changes
-    finish(store, Keep(age_ms=86_400_000, messages=10))
+    for _ in range(3):
+        while store.housekeeping.step(Keep(age_ms=86_400_000, messages=10)):
+            pass
     assert store._db.connection.total_changes == before
 
 
@@ -113,7 +110,7 @@ def test_a_step_of_erasing_is_small(store: SqliteStore) -> None:
     store.append([message(ALICE, BOB, f"text{number}") for number in range(1000)])
     for number in range(300):
         store.append([message(ALICE, CAROL, f"more{number}")])
-    finish(store)
+    housekeep(store)
     counts = [1300]
     more = True
     while more:
@@ -133,7 +130,7 @@ def test_a_large_file_is_compacted_when_it_is_opened_again(
     """Compacting a large file is postponed to the next open; `compaction_due` is True until then."""
     monkeypatch.setattr(compaction, "_COMPACT_AT_ONCE", 0)
     store.append([message(ALICE, BOB, "canary")])
-    finish(store)
+    housekeep(store)
     erase(store)
     assert store.housekeeping.compaction_due()
     store.close()
@@ -146,7 +143,7 @@ def test_a_large_file_is_compacted_when_it_is_opened_again(
 def test_a_reader_delays_the_last_step_only(store: SqliteStore, tmp_path: Path) -> None:
     """With an open read transaction erasing removes the text but is not complete; no step blocks."""
     store.append([message(ALICE, BOB, "canary")])
-    finish(store)
+    housekeep(store)
     with contextlib.closing(sqlite3.connect(tmp_path / "q.db", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM chunks").fetchone()

@@ -56,7 +56,7 @@ def test_a_full_file_ends_and_begins_no_wait(store: SqliteStore) -> None:
 
 def test_a_wait_outlives_the_cached_conversation(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A room that leaves the cache of conversations keeps its waits."""
-    monkeypatch.setattr("qscpd.store.sqlite.tail_cache._CACHED_CONVERSATIONS", 1)
+    monkeypatch.setattr("qscpd.store.sqlite.conversation_cache._CACHED_CONVERSATIONS", 1)
     assert isinstance(say(store, BOB), StoredMessage)
     assert isinstance(say(store, BOB, GARDEN), StoredMessage)
     assert say(store, BOB) == say(store, BOB, GARDEN) == WAIT
