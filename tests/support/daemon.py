@@ -138,8 +138,9 @@ class Daemon:
         return self.directory / "qscpd.db"
 
     def sessions(self) -> list[LogLine]:
-        """Return the entries of the session log so far."""
-        return [json.loads(line) for line in (self.directory / "sessions.log").read_text().splitlines()]
+        """Return the entries of the session log so far, without one that is half written."""
+        whole, _, _ = (self.directory / "sessions.log").read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def wait_for_log(self, event: str, count: int = 1) -> LogLine:
         """Wait until it has logged an event that many times, and return the last of them."""
