@@ -152,6 +152,7 @@ async def test_the_end_of_a_certificate(
         assert sentence in await warning_of(daemon)
         alice.send(chat("bob", sentence))
         assert (await bob.receive_type("chat"))["body"] == sentence
+    await wires.close()  # which the shutdown would wait for
     assert await asyncio.to_thread(daemon.stop) == 0
     again = start_daemon()
     again.expected_errors.add("certificate.expired")

@@ -117,6 +117,7 @@ async def test_a_declined_invitation_is_not_repeated(start_daemon: StartDaemon, 
         assert refused["code"] == "declined"
         assert 86_000 < refused["retry_after"] <= 86_400
     assert await code(alice, room("invite", "#two", "bob")) == "ok"
+    await wires.close()  # which the shutdown would wait for
     assert daemon.stop() == 0
     again = start_daemon()
     (alice,) = await wires.login(again, "alice")

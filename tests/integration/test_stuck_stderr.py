@@ -43,13 +43,14 @@ async def start_on(tmp_path: Path, authority: AuthorityFiles) -> AsyncIterator[S
 
 
 async def check_chat(daemon: Daemon, wires: Wires) -> None:
-    """Log in, send a message, and change an account, which is logged."""
+    """Log in, send a message, change an account, which is logged, and leave."""
     alice, bob = await wires.login(daemon, "alice", "bob")
     assert daemon.run("lock", "bob").returncode == 0
     assert daemon.run("unlock", "bob").returncode == 0
     alice.send(chat("bob", "hello"))
     await alice.receive_type("chat_ack")
     await bob.rest()
+    await wires.close()  # which the shutdown would wait for
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
