@@ -125,7 +125,6 @@ class Daemon:
                 **os.environ,
                 "PYTHONWARNINGS": "error",
                 "PYTHONDEVMODE": "1" if debug else "",
-                "PYTHONMALLOC": "pymalloc",  # Guarded memory is a quarter of what a start costs.
                 "JOURNAL_STREAM": "",
             },
             text=True,
