@@ -31,7 +31,9 @@ async def start_on(tmp_path: Path, authority: AuthorityFiles) -> AsyncIterator[S
         config = write_config(tmp_path, authority)
         add_accounts(tmp_path / "qscpd.db", {"alice": PASSWORD, "bob": PASSWORD})
         port = free_port()
-        daemon = Daemon(tmp_path, config, [f"server.listen=127.0.0.1:{port}"], stderr=stderr)
+        settings = [f"server.listen=127.0.0.1:{port}"]
+        # asyncio's debug mode could add lines about slow steps, and nobody reads what else it finds.
+        daemon = Daemon(tmp_path, config, settings, debug=False, stderr=stderr)
         started.append(daemon)
         daemon.port = port
         await until(lambda: daemon.run("status").returncode == 0 or daemon.process.poll() is not None)

@@ -96,7 +96,7 @@ class Daemon:
         directory: Where its store, its logs and its admin socket are.
         config: Its configuration.
         port: Where it listens.
-        log: Log lines from its standard error.
+        log: Log lines from its standard error, without asyncio's about slow steps.
     """
 
     def __init__(
@@ -205,11 +205,16 @@ class Daemon:
             for line in stderr:
                 with self._changed:
                     self.text.append(line)
-                    if line.startswith("{"):
-                        self.log.append(json.loads(line))
+                    if line.startswith("{") and not _is_slow_step(entry := json.loads(line)):
+                        self.log.append(entry)
                     self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
+
+
+def _is_slow_step(entry: LogLine) -> bool:
+    """Return whether a line is of asyncio, about a step of the loop that took long, as any can."""
+    return bool(entry["event"].startswith("Executing <"))
 
 
 class StartDaemon(Protocol):
