@@ -2,10 +2,11 @@
 
 from qscp import frames
 from qscp.errors import ErrorCode
+from qscp.features import LAZY_HISTORY
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
 from qscp_client.core.blocks import Blocks
-from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
+from qscp_client.core.changes import Forgotten, Moved, Renewed, Reported, Saved
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversation import Conversation
 from qscp_client.core.conversation_list import ConversationList
@@ -72,6 +73,8 @@ class Sync:
         self._out = out
         self._sender = sender
         self._shows_at_once = shows_at_once
+        self._is_lazy = False
+        self._unloaded: Conversation | None = None
         self._history = (saved.epoch, saved.account)
         self._early_acks = EarlyAcks()
         self._replayed: set[tuple[str, int]] = set()
@@ -85,6 +88,7 @@ class Sync:
             Whether the server has another history than before: ids of conversations mean something else.
         """
         self.live = False
+        self._is_lazy = LAZY_HISTORY in ack.features and not self._shows_at_once
         self._replayed.clear()
         history = (ack.epoch, ack.account)
         is_another = history != self._history
@@ -143,12 +147,22 @@ class Sync:
             return None
         if self._shows_at_once:
             self.timeline.display_applied(conversation)
-        elif conversation.has_all:
-            self._show_backlog(conversation)
-        else:
-            conversation.backlog.requested = True
-            return conversation
+        elif not conversation.skipped:
+            return self._open(conversation)
         return None
+
+    def _open(self, conversation: Conversation) -> Conversation | None:
+        """Show what waits to be shown; return the conversation if it has to be requested first."""
+        if conversation.has_all:
+            self._show_backlog(conversation)
+            return None
+        conversation.backlog.requested = True
+        return conversation
+
+    def take_unloaded(self) -> Conversation | None:
+        """Return the open conversation whose messages have to be requested by now, once."""
+        unloaded, self._unloaded = self._unloaded, None
+        return unloaded
 
     def show_unread(self, conversation: Conversation, page: frames.History | None) -> None:
         """Show the messages that were requested when the chat was opened, and the backlog after them.
@@ -165,41 +179,6 @@ class Sync:
         else:
             conversation.mark_missing()
         self._show_backlog(conversation)
-
-    def show_older(self, conversation: Conversation, page: frames.History) -> None:
-        """Show a page of older messages."""
-        conversation.extend_back(page)
-        if not page.messages and not page.gaps:
-            self._show(Notice(NoticeCode.NO_OLDER_MESSAGES, name=conversation.name))
-            return
-        if page.cursor is not None:
-            end = NoticeCode.OLDER_END_MORE
-        elif page.first_seq <= 1:
-            end = NoticeCode.OLDER_END_FIRST
-        elif conversation.is_room:
-            end = NoticeCode.OLDER_END_HIDDEN
-        else:
-            end = NoticeCode.OLDER_END_REMOVED
-        self.timeline.show_page(
-            conversation,
-            conversation.items_of(page),
-            Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
-            Notice(end),
-            numbered=False,
-        )
-
-    def show_again(self, conversation: Conversation, page: frames.History) -> None:
-        """Show a page of the newest messages once more, with their numbers."""
-        if not page.messages and not page.gaps:
-            self._show(Notice(NoticeCode.NO_MESSAGES, name=conversation.name))
-            return
-        self.timeline.show_page(
-            conversation,
-            conversation.items_of(page),
-            Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
-            Notice(NoticeCode.LAST_END),
-            numbered=True,
-        )
 
     # --- what the server sends
 
@@ -286,6 +265,8 @@ class Sync:
         if is_ahead and frame.conversation not in self.conversations:
             return  # a room that you left: the list of conversations was faster
         conversation = self.conversations.get(frame.conversation)
+        if self._is_lazy and frame.reason == "older" and conversation.cursors.applied is None:
+            conversation.skipped = frame.last
         if is_ahead:
             self.timeline.confirm_buffered(conversation)
             conversation.rewind(frame.first - 1)
@@ -293,12 +274,30 @@ class Sync:
             return
         self._apply_early(conversation, frame.last + 1)
         conversation.miss(frame.first, frame.last, frame.reason)
+        if conversation.skipped == frame.last:
+            self._skip(conversation, frame.last)
+            return
         self._advance(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
         if self.timeline.is_open(conversation) or self._shows_at_once:
             self.timeline.display(conversation, missing)
         else:
             conversation.backlog.add_missing(missing)
+
+    def _skip(self, conversation: Conversation, last: int) -> None:
+        """Begin a conversation at its end. What it has is loaded when its chat is opened."""
+        if conversation.cursors.apply(last):
+            self._out.changes.append(Moved(conversation.id, conversation.name, last))
+
+    def _count(self, conversation: Conversation, info: frames.ConversationInfo) -> None:
+        """Apply the first counts of a conversation that began at its end."""
+        skipped, conversation.skipped = conversation.skipped, 0
+        if info.unread:
+            self.receipts.schedule(conversation)
+        elif conversation.cursors.skip_received(skipped):
+            self._out.changes.append(Reported(conversation.id, skipped))
+        if self.timeline.is_open(conversation):
+            self._unloaded = self._open(conversation)
 
     def _read(self, frame: frames.ServerRead) -> None:
         conversation = self.conversations.get(frame.conversation)
@@ -311,6 +310,8 @@ class Sync:
         for conversation, info in self.list.apply(frame):
             self.timeline.deliver(conversation, info.delivered)
             self.receipts.confirm_read(conversation, info.read)
+            if conversation.skipped:
+                self._count(conversation, info)
         if frame.cursor is None:
             for gone in map(self.leave, self.list.end()):
                 if gone is None or not gone.is_room or FORMER in gone.name:  # you are in one of that name
@@ -360,7 +361,7 @@ class Sync:
         else:
             item = conversation.apply_amendment(item)
         is_open = self.timeline.is_open(conversation)
-        if is_open and not conversation.backlog.requested:
+        if is_open and not conversation.is_loading:
             self.timeline.display(conversation, item)
             return
         if is_open or not (self._shows_at_once or item.here):
