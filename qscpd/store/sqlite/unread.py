@@ -104,14 +104,15 @@ class UnreadReader:
                         raise StoreDamagedError("chunks of a conversation that is not listed")
                     conversation, read, writers = number, found.row.read, found.scope.writers
                     start, seen, count, mentions = max(read, found.scope.first_seq - 1), 0, 0, 0
-                rows = chunks.rows(last_seq, blob, writers)
-                self._db.spend(_MESSAGE * len(rows))
-                if rows[0].seq > start + 1 or (start > read and rows[0].seq <= start):
+                entries = chunks.entries(last_seq, blob, writers)
+                self._db.spend(_MESSAGE * len(entries))
+                first = last_seq - len(entries) + 1
+                if first > start + 1 or (start > read and first <= start):
                     raise StoreDamagedError("a chunk is not in its place")
-                more = _count(rows, account, blocked, read, _UNREAD - count)
+                more = _count(entries[max(read + 1 - first, 0) :], account, blocked, _UNREAD - count)
                 count, mentions = counts[conversation] = count + more[0], mentions + more[1]
                 start = last_seq
-                seen += len(rows)
+                seen += len(entries)
                 if count == _UNREAD or seen >= _COUNTED:
                     if self._db.is_over:
                         return Counts(counts, conversation)
@@ -139,7 +140,7 @@ class UnreadReader:
         for item in islice(self._reader.after(scope, read), _COUNTED):
             self._db.spend(_MESSAGE)
             if not isinstance(item, Damage):
-                more = _count((item,), account, blocked, read, 1)
+                more = _count((item,), account, blocked, 1)
                 count, mentions = count + more[0], mentions + more[1]
                 if count == _UNREAD:
                     break
@@ -147,17 +148,24 @@ class UnreadReader:
 
 
 def _count(
-    rows: Sequence[MessageRow], account: int, blocked: AbstractSet[int], read: int, limit: int
+    messages: Sequence[chunks.Decoded | MessageRow], account: int, blocked: AbstractSet[int], limit: int
 ) -> tuple[int, int]:
-    """Return how many of some messages are unread, up to a limit, and how many of those are mentions."""
+    """Return how many of some messages are unread, up to a limit, and how many of those are mentions.
+
+    Args:
+        messages: Messages behind the read position.
+        account: The account.
+        blocked: Those that it blocks.
+        limit: Where counting stops.
+    """
     count = mentions = 0
-    for seq, _, sender, _, _, meta in rows:
-        if sender != account and seq > read:
-            if meta is NO_META:  # nearly all
+    for each in messages:
+        if each.sender != account:
+            if (meta := each.meta) is NO_META:  # nearly all
                 count += 1
             elif not meta.kind:
                 count += 1
-                mentions += account in meta.mentions and sender not in blocked
+                mentions += account in meta.mentions and each.sender not in blocked
             if count == limit:
                 break
     return count, mentions

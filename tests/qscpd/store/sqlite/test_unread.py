@@ -25,13 +25,13 @@ def test_nothing_that_is_read_is_decoded(tmp_path: Path, monkeypatch: pytest.Mon
         read = [Mark(ALICE, n + 1, PositionKind.READ, 2 if n == 3 else 4) for n in range(10)]
         store.append([], read)
         decoded: list[int] = []
-        decode = chunks.rows
+        decode = chunks.entries
 
         def counted(last_seq: int, blob: bytes, writers: chunks.Writers) -> object:
             decoded.append(last_seq)
             return decode(last_seq, blob, writers)
 
-        monkeypatch.setattr(chunks, "rows", counted)
+        monkeypatch.setattr(chunks, "entries", counted)
         with contextlib.closing(SqliteReader(path)) as reader:
             listed = reader.conversation_list(ALICE, 0, 100).conversations
         monkeypatch.undo()
