@@ -44,7 +44,7 @@ class History:
 
     def load(self) -> None:
         """Ask for what the open chat has to show, if the server has counted that by now."""
-        if (conversation := self._sync.take_unloaded()) is not None:
+        if (conversation := self._sync.lazy.take_unloaded()) is not None:
             self.ask_unread(conversation)
 
     def ask_older(self, conversation: Conversation, count: int) -> None:

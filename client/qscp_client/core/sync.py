@@ -2,17 +2,17 @@
 
 from qscp import frames
 from qscp.errors import ErrorCode
-from qscp.features import LAZY_HISTORY
 from qscp.limits import POSITIONS_LIMIT
 from qscp_client.core import events
 from qscp_client.core.blocks import Blocks
-from qscp_client.core.changes import Forgotten, Moved, Renewed, Reported, Saved
+from qscp_client.core.changes import Forgotten, Moved, Renewed, Saved
 from qscp_client.core.chat_state import CurrentChat
 from qscp_client.core.conversation import Conversation
 from qscp_client.core.conversation_list import ConversationList
 from qscp_client.core.conversations import FORMER, Conversations
 from qscp_client.core.early_acks import EarlyAcks
 from qscp_client.core.effects import Clock, Output
+from qscp_client.core.lazy_history import LazyHistory
 from qscp_client.core.memory import REPLAYED_LIMIT
 from qscp_client.core.messages import (
     Amendment,
@@ -50,6 +50,7 @@ class Sync:
         list: The server's list of them.
         receipts: What is reported to the server.
         timeline: The timeline that shows them.
+        lazy: Those that began at their end.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class Sync:
         self.list = ConversationList(out, self.conversations)
         self.receipts = Receipts(out, clock)
         self.timeline = Timeline(me, out, chat, self.receipts, blocks)
+        # A pipe shows all messages, and opens no chat that could load them.
+        self.lazy = LazyHistory(out, self.list, self.receipts, self.timeline, enabled=not shows_at_once)
         self._me = me
         self._out = out
         self._sender = sender
         self._shows_at_once = shows_at_once
-        self._is_lazy = False
-        self._unloaded: Conversation | None = None
         self._history = (saved.epoch, saved.account)
         self._early_acks = EarlyAcks()
         self._replayed: set[tuple[str, int]] = set()
@@ -88,7 +89,7 @@ class Sync:
             Whether the server has another history than before: ids of conversations mean something else.
         """
         self.live = False
-        self._is_lazy = LAZY_HISTORY in ack.features and not self._shows_at_once
+        self.lazy.connected(ack)
         self._replayed.clear()
         history = (ack.epoch, ack.account)
         is_another = history != self._history
@@ -143,26 +144,16 @@ class Sync:
         """
         self.timeline.repeat_first(name)
         conversation = self.conversations.named(name)
-        if conversation is None:
+        if conversation is None or conversation.skipped:
             return None
         if self._shows_at_once:
             self.timeline.display_applied(conversation)
-        elif not conversation.skipped:
-            return self._open(conversation)
-        return None
-
-    def _open(self, conversation: Conversation) -> Conversation | None:
-        """Show what waits to be shown; return the conversation if it has to be requested first."""
-        if conversation.has_all:
+        elif conversation.has_all:
             self._show_backlog(conversation)
-            return None
-        conversation.backlog.requested = True
-        return conversation
-
-    def take_unloaded(self) -> Conversation | None:
-        """Return the open conversation whose messages have to be requested by now, once."""
-        unloaded, self._unloaded = self._unloaded, None
-        return unloaded
+        else:
+            conversation.backlog.requested = True
+            return conversation
+        return None
 
     def show_unread(self, conversation: Conversation, page: frames.History | None) -> None:
         """Show the messages that were requested when the chat was opened, and the backlog after them.
@@ -265,17 +256,15 @@ class Sync:
         if is_ahead and frame.conversation not in self.conversations:
             return  # a room that you left: the list of conversations was faster
         conversation = self.conversations.get(frame.conversation)
-        if self._is_lazy and frame.reason == "older" and conversation.cursors.applied is None:
-            conversation.skipped = frame.last
         if is_ahead:
             self.timeline.confirm_buffered(conversation)
             conversation.rewind(frame.first - 1)
             self._save_position(conversation, frame.first - 1)
             return
+        is_skipped = self.lazy.skip(conversation, frame)
         self._apply_early(conversation, frame.last + 1)
         conversation.miss(frame.first, frame.last, frame.reason)
-        if conversation.skipped == frame.last:
-            self._skip(conversation, frame.last)
+        if is_skipped:
             return
         self._advance(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
@@ -283,21 +272,6 @@ class Sync:
             self.timeline.display(conversation, missing)
         else:
             conversation.backlog.add_missing(missing)
-
-    def _skip(self, conversation: Conversation, last: int) -> None:
-        """Begin a conversation at its end. What it has is loaded when its chat is opened."""
-        if conversation.cursors.apply(last):
-            self._out.changes.append(Moved(conversation.id, conversation.name, last))
-
-    def _count(self, conversation: Conversation, info: frames.ConversationInfo) -> None:
-        """Apply the first counts of a conversation that began at its end."""
-        skipped, conversation.skipped = conversation.skipped, 0
-        if info.unread:
-            self.receipts.schedule(conversation)
-        elif conversation.cursors.skip_received(skipped):
-            self._out.changes.append(Reported(conversation.id, skipped))
-        if self.timeline.is_open(conversation):
-            self._unloaded = self._open(conversation)
 
     def _read(self, frame: frames.ServerRead) -> None:
         conversation = self.conversations.get(frame.conversation)
@@ -310,8 +284,8 @@ class Sync:
         for conversation, info in self.list.apply(frame):
             self.timeline.deliver(conversation, info.delivered)
             self.receipts.confirm_read(conversation, info.read)
-            if conversation.skipped:
-                self._count(conversation, info)
+            if conversation.skipped and not self.lazy.count(conversation):
+                self._show_backlog(conversation)
         if frame.cursor is None:
             for gone in map(self.leave, self.list.end()):
                 if gone is None or not gone.is_room or FORMER in gone.name:  # you are in one of that name

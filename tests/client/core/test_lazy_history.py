@@ -123,6 +123,32 @@ def test_a_chat_that_is_opened_before_its_counts_come_waits_for_them() -> None:
     assert bodies(harness.receive(page(1, 2, 3, last_seq=3))) == ["text 1", "text 2", "text 3"]
 
 
+def test_a_list_can_come_before_the_gaps() -> None:
+    """While the replay waits for its peer, answers are sent: what they counted need not be counted again."""
+    harness = connected()
+    harness.receive(frames.Resumed(), frames.Conversations([]))
+    harness.enter("bob")
+    reconnect(harness)
+    harness.receive(frames.Conversations([info("bob", 3, read=1, unread=2), info("carol", 7, read=7)]))
+    harness.receive(skipped(3), skipped(7, "carol"), frames.Resumed())
+    assert harness.frames() == [frames.HistoryRequest("c-bob", limit=2)]
+    assert bodies(harness.receive(chat(4, "text 4"))) == []
+    shown = harness.receive(page(2, 3, 4, last_seq=4))
+    assert bodies(shown) == ["text 2", "text 3", "text 4"]
+
+
+def test_a_list_that_came_too_early_is_asked_for_again() -> None:
+    """A list from before the last message of a gap has not counted that."""
+    harness = connected()
+    harness.receive(frames.Resumed(), frames.Conversations([]))
+    harness.enter("bob")
+    reconnect(harness)
+    harness.receive(frames.Conversations([info("bob", 2, read=1, unread=1)]), skipped(3), frames.Resumed())
+    assert harness.frames() == [frames.ConversationsRequest()]
+    harness.receive(frames.Conversations([info("bob", 3, read=1, unread=2)]))
+    assert harness.frames() == [frames.HistoryRequest("c-bob", limit=2)]
+
+
 def test_an_open_chat_without_unread_messages_goes_on() -> None:
     """If everything that was skipped was read elsewhere, what is new is shown as soon as that is known."""
     harness = connected()
