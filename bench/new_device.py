@@ -217,7 +217,7 @@ class ClientRun:
         clock = Clock(time.monotonic, lambda: time.time_ns() // 1_000_000)
         self.engine = Engine(_ME, lambda: next(ids), clock)
         if not lazy:
-            ack.features.remove(LAZY_HISTORY)
+            ack.features[:] = [each for each in ack.features if each != LAZY_HISTORY]
         self.engine.connected(ack)
         self._flush()
 
