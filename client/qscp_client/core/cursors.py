@@ -64,6 +64,13 @@ class Cursors:
         self.reported = self.applied
         return self.reported
 
+    def skip_received(self, seq: int) -> bool:
+        """Count a seq as reported that another device has reported; return whether it was not."""
+        if seq <= self.reported:
+            return False
+        self.reported = seq
+        return True
+
     def take_read(self) -> int | None:
         """Return the seq to send by `read`, and count it as reported; None if there is nothing new."""
         if not self.has_read_to_report:

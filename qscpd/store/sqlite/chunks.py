@@ -58,8 +58,8 @@ class Writers(NamedTuple):
     """Whether only these two can; otherwise those between them can, too."""
 
 
-class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """An entry, decoded. The decoder checks what costs nothing; `_check` checks the rest."""
+class Decoded(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    """An entry, decoded. The decoder checks what costs nothing; `entries` checks the rest."""
 
     time_ms: _Time
     sender: _Account
@@ -68,14 +68,29 @@ class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fal
     meta: MessageMeta = NO_META
 
 
-_decoder: Final = msgspec.msgpack.Decoder(list[_Entry])
+_decoder: Final = msgspec.msgpack.Decoder(list[Decoded])
 
 
 def rows(last_seq: int, blob: bytes, writers: Writers) -> list[MessageRow]:
     """Return the messages of a chunk with their seqs, at least one.
 
+    Args and errors are those of `entries`.
+    """
+    found = entries(last_seq, blob, writers)
+    if len(found) == 1:
+        (only,) = found
+        return [MessageRow(last_seq, only.time_ms, only.sender, only.id, only.body, only.meta)]
+    return [
+        MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.meta)
+        for seq, each in enumerate(found, last_seq - len(found) + 1)
+    ]
+
+
+def entries(last_seq: int, blob: bytes, writers: Writers) -> list[Decoded]:
+    """Return the entries of a chunk, at least one, for a caller that needs few of their fields.
+
     Args:
-        last_seq: Of the chunk.
+        last_seq: Of the chunk; the last entry has it.
         blob: The chunk.
         writers: Of its conversation.
 
@@ -83,38 +98,32 @@ def rows(last_seq: int, blob: bytes, writers: Writers) -> list[MessageRow]:
         StoreDamagedError: It is not a chunk, or has what no message can have; the text says what.
     """
     try:
-        entries = _decoder.decode(blob)
+        found = _decoder.decode(blob)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
         raise StoreDamagedError("is missing" if blob == MISSING else str(error)) from error
-    if len(entries) == 1 and (only := _plain(last_seq, entries[0], len(blob), writers)) is not None:
-        return [only]
-    found = [
-        MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.meta)
-        for seq, each in enumerate(entries, last_seq - len(entries) + 1)
-    ]
-    if problem := _problem(found, len(blob), writers):
+    if len(found) == 1 and _is_plain(last_seq, found[0], len(blob), writers):
+        return found
+    if problem := _problem(found, last_seq - len(found) + 1, len(blob), writers):
         raise StoreDamagedError(problem)
     return found
 
 
-def _plain(seq: int, entry: _Entry, size: int, writers: Writers) -> MessageRow | None:
-    """Return the one message of a chunk, as most have, if the quickest checks are enough."""
+def _is_plain(seq: int, entry: Decoded, size: int, writers: Writers) -> bool:
+    """Return whether the quickest checks are enough for the one message of a chunk, as most have."""
     sender, message_id = entry.sender, entry.id
     if entry.meta is not NO_META or size > BODY_LIMIT or seq < 1:
-        return None
+        return False
     if sender not in (writers.lowest, writers.highest) and (writers.pair or sender > writers.highest):
-        return None
+        return False
     try:
-        if len(bytes.fromhex(message_id)) != _ID_BYTES:  # it skips blanks
-            return None
+        return len(bytes.fromhex(message_id)) == _ID_BYTES  # it skips blanks
     except ValueError:
-        return None
-    return MessageRow(seq, entry.time_ms, sender, message_id, entry.body)
+        return False
 
 
-def _problem(found: list[MessageRow], size: int, writers: Writers) -> str:
+def _problem(found: list[Decoded], first_seq: int, size: int, writers: Writers) -> str:
     """Return what no message can have; empty if they are fine."""
-    if not found or found[0].seq < 1:
+    if not found or first_seq < 1:
         return "the number of messages is wrong"
     ids = "".join([each.id for each in found])
     if not ids.isascii() or ids.encode().translate(None, _HEX):
@@ -123,8 +132,8 @@ def _problem(found: list[MessageRow], size: int, writers: Writers) -> str:
         return "a sender is unknown"
     if size > BODY_LIMIT and any(each.body and len(each.body.encode()) > BODY_LIMIT for each in found):
         return "a text is too long"
-    with_meta = [each for each in found if each.meta is not NO_META]
-    if not all(_is_possible(each.seq, each.meta, writers) for each in with_meta):
+    metas = [(seq, each.meta) for seq, each in enumerate(found, first_seq) if each.meta is not NO_META]
+    if not all(_is_possible(seq, meta, writers) for seq, meta in metas):
         return "what belongs to a message is wrong"
     return ""
 

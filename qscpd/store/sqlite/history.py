@@ -1,8 +1,6 @@
 """Conversations and their messages as a member sees them, in SQLite."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from qscpd.domain.messages import as_seen
@@ -18,25 +16,14 @@ from qscpd.domain.model import (
     StoredItem,
 )
 from qscpd.domain.pages import split, take, take_messages
-from qscpd.errors import StoreDamagedError
-from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.accounts import AccountReader
 from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.chunk_reader import SCOPE, ChunkReader, Scope, scope_of
 from qscpd.store.sqlite.database import DatabaseReader
+from qscpd.store.sqlite.unread import Listed, UnreadReader
 
 _FIELDS: Final = len(ConversationRow._fields)
 """Columns of a conversation; the time of its newest message and its scope follow."""
-
-_UNREAD: Final = 1000
-"""Where counting unread messages stops."""
-
-_COUNTED: Final = 10_000
-"""Messages behind the read position that are looked at, in one conversation: one's own are unread by nobody,
-and there can be any number of them."""
-
-_MESSAGE: Final = 64
-"""What counting a message costs, in bytes that are read: about 1 µs. A chunk of short texts is small."""
 
 _CONVERSATION: Final = f"""
     SELECT c.id, p.account, coalesce(a.name, r.name),
@@ -54,22 +41,6 @@ _CONVERSATION: Final = f"""
 """Conversations that an account can see: its pairs, and the rooms that it is a member of. A pair without a
 stored message, because only a refused one was sent, is hidden from both."""
 
-_UNREAD_CHUNKS: Final = f"""
-    SELECT m.read_seq, k.last_seq, k.messages, {SCOPE}
-    FROM positions m CROSS JOIN conversations c ON c.id = m.conversation
-    CROSS JOIN chunks k ON k.conversation = m.conversation AND k.last_seq > m.read_seq
-      AND k.last_seq <= c.last_seq
-    WHERE m.account = ? AND m.conversation > ? AND m.conversation <= ?
-      AND (c.low IS NOT NULL OR EXISTS (SELECT 1 FROM standings s WHERE s.conversation = m.conversation
-        AND s.account = m.account AND s.role IS NOT NULL))
-    ORDER BY m.conversation, k.last_seq
-"""  # noqa: S608 - ours
-"""Streamed from two indexes; `CROSS JOIN` keeps SQLite from reordering and then sorting them."""
-
-
-_Counts = Mapping[int, tuple[int, int]]
-"""Unread messages and mentions, by conversation."""
-
 
 class HistoryReader:
     """Reads conversations and pages of their messages."""
@@ -81,13 +52,13 @@ class HistoryReader:
         self._accounts = accounts
         self._blocks = blocks
         self._reader = reader
+        self._unread = UnreadReader(db, reader)
 
     # --- conversations
 
     def conversations(self, account: int, after: int, limit: int) -> Sequence[ConversationRow]:
         """See `StoreReader.conversations`."""
-        sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
-        return [row for row, _ in self._rows(sql, account, after, limit)]
+        return [row for row, _ in self._page(account, after, limit)]
 
     def newest(self, account: int, conversation: int | None) -> Iterator[tuple[int, int, int]]:
         """Yield the time of the newest message, id and last seq of conversations that an account can see.
@@ -115,6 +86,13 @@ class HistoryReader:
         rows = self._rows(sql, account, conversation)
         return (rows[0][0], scope_of(rows[0][1][1:])) if rows else None
 
+    def _page(
+        self, account: int, after: int, limit: int
+    ) -> Sequence[tuple[ConversationRow, tuple[Any, ...]]]:
+        """Return a page of an account's conversations, each with what `_rows` returns of it."""
+        sql = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY c.id LIMIT ?"
+        return self._rows(sql, account, after, limit)
+
     def _rows(self, sql: str, *values: int) -> Sequence[tuple[ConversationRow, tuple[Any, ...]]]:
         """Return conversations, each with the time of its newest message and the columns of its scope."""
         with self._db.snapshot():
@@ -131,96 +109,15 @@ class HistoryReader:
     def summaries(self, account: int, after: int, limit: int) -> ConversationPage:
         """See `StoreReader.conversation_list`."""
         with self._db.snapshot():
-            rows = self.conversations(account, after, limit)
-            blocked = self._blocks.blocked_by(account)
-            try:
-                counts, last = (
-                    self._unread_counts(account, blocked, after, rows[-1].id) if rows else ({}, None)
-                )
-            except StoreDamagedError:
-                counts, last = self._unread_around_damage(account, blocked, rows)
+            rows = [Listed(row, scope_of(rest[1:])) for row, rest in self._page(account, after, limit)]
+            counts, last = self._unread.count(account, self._blocks.blocked_by(account), after, rows)
         page = [
             ConversationSummary(row, *counts.get(row.id, (0, 0)))
-            for row in rows
+            for row, _ in rows
             if last is None or row.id <= last
         ]
         more = len(rows) == limit or len(page) < len(rows)
         return ConversationPage(page, page[-1].conversation.id if more and page else None)
-
-    def _unread_counts(
-        self, account: int, blocked: AbstractSet[int], after: int, last: int
-    ) -> tuple[_Counts, int | None]:
-        """Count unread messages and mentions of the conversations in a range of ids.
-
-        Mentions by blocked accounts do not count.
-
-        Returns:
-            The counts, and the last conversation that was counted; None: all of them.
-
-        Raises:
-            StoreDamagedError: Something of them is damaged: count by what is shown.
-        """
-        counts: dict[int, tuple[int, int]] = {}
-        full: int | None = after
-        while full is not None:
-            begin, full = full, None
-            conversation = start = seen = 0
-            scope: Scope | None = None
-            for row in self._db.iterate(_UNREAD_CHUNKS, account, begin, last):
-                read, last_seq, blob = row[:3]
-                if scope is None or row[3] != conversation:
-                    if conversation and self._db.is_over:
-                        return counts, conversation
-                    scope, conversation, seen = scope_of(row[3:]), row[3], 0
-                    start = max(read, scope.first_seq - 1)
-                rows = chunks.rows(last_seq, blob, scope.writers)
-                self._db.spend(_MESSAGE * len(rows))
-                if rows[0].seq > start + 1 or (start > read and rows[0].seq <= start):
-                    raise StoreDamagedError("a chunk is not in its place")
-                count, mentions = counts.get(conversation, (0, 0))
-                unread = [
-                    each for each in rows if each.seq > read and each.sender != account and not each.meta.kind
-                ][: _UNREAD - count]
-                count += len(unread)
-                mentions += sum(
-                    account in each.meta.mentions and each.sender not in blocked for each in unread
-                )
-                counts[conversation] = count, mentions
-                start = last_seq
-                seen += len(rows)
-                if count == _UNREAD or seen >= _COUNTED:
-                    if self._db.is_over:
-                        return counts, conversation
-                    full = conversation  # the next query skips the rest of it
-                    break
-        return counts, None
-
-    def _unread_around_damage(
-        self, account: int, blocked: AbstractSet[int], rows: Sequence[ConversationRow]
-    ) -> tuple[_Counts, int | None]:
-        """Count them one conversation after the other; returns as `_unread_counts`."""
-        self._db.begin_share()
-        counts: dict[int, tuple[int, int]] = {}
-        for row in rows:
-            counts[row.id] = self._unread(account, blocked, row)
-            if self._db.is_over:
-                return counts, row.id
-        return counts, None
-
-    def _unread(
-        self, account: int, blocked: AbstractSet[int], conversation: ConversationRow
-    ) -> tuple[int, int]:
-        """Count them in one conversation, around damaged pages."""
-        count = mentions = 0
-        items = self._reader.after(self._reader.scope(conversation.id), conversation.read)
-        for item in islice(items, _COUNTED):
-            self._db.spend(_MESSAGE)
-            if not isinstance(item, Damage) and item.sender != account and not item.meta.kind:
-                count += 1
-                mentions += account in item.meta.mentions and item.sender not in blocked
-                if count == _UNREAD:
-                    break
-        return count, mentions
 
     # --- messages
 
