@@ -13,7 +13,7 @@ from qscpd.domain.model import Mark, PositionKind
 from qscpd.sessions.session import Session
 from qscpd.store.items import PendingSkip
 from tests.support.doubles import FakeLink, RouterDouble, SlowWriter
-from tests.support.waiting import patiently
+from tests.support.waiting import until
 
 PENDING_LIMIT = 1000
 """Items on their way at which a session stops reading."""
@@ -113,9 +113,7 @@ async def test_positions_of_a_window_go_together(router: RouterDouble) -> None:
     bob.receive(reads((8, 1)))
     alice.receive(reads((7, 2)))
     assert marks_of(router) == []
-    async with patiently():
-        while not marks_of(router):
-            await asyncio.sleep(0.01)
+    await until(lambda: marks_of(router))
     assert [(mark.conversation, mark.seq) for mark in await process(router)] == [(7, 2), (8, 1)]
 
 
