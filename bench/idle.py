@@ -57,8 +57,23 @@ _FIGURES: Final = ("Rss", "Pss", "Private_Dirty")
 """Of proc(5), `smaps_rollup`, in KiB."""
 
 
+def make_certificates(folder: Path) -> None:
+    """Make the authority and the server's certificate, in `certs`."""
+    init = [sys.executable, "-P", "-m", "qscpd", "init", "--config", str(folder / "init.yaml")]
+    init += ["--certs", str(folder / "certs"), "--state", str(folder / "state")]
+    subprocess.run(init, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 @contextlib.contextmanager
-def _daemon(folder: Path, port: int, checkout: Path | None) -> Iterator[int]:
+def daemon(folder: Path, port: int, checkout: Path | None = None) -> Iterator[int]:
     """Run the daemon; yield its process id.
 
     Args:
@@ -163,7 +178,8 @@ def _memory(process: int) -> dict[str, int]:
     return {name: int(fields[f"{name}:"]) for name in _FIGURES}
 
 
-def _cpu_s(process: int) -> float:
+def cpu_s(process: int) -> float:
+    """Return the CPU time of a process, in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -174,14 +190,12 @@ def _report(what: str, before: dict[str, int], after: dict[str, int], count: int
 
 
 def _measure(folder: Path, arguments: argparse.Namespace) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     count = arguments.connections
     (folder / "qscpd.yaml").write_text(_CONFIG.format(port=port, folder=folder, most=count + 100))
     make_accounts(folder / "qscpd.db", count, _PASSWORD)
-    with _daemon(folder, port, arguments.checkout) as process:
-        before, cpu = _memory(process), _cpu_s(process)
+    with daemon(folder, port, arguments.checkout) as process:
+        before, cpu = _memory(process), cpu_s(process)
         print(f"before the first login: RSS {before['Rss'] / 1024:.0f} MiB", flush=True)
         context = multiprocessing.get_context("spawn")
         ready = context.Event()
@@ -194,7 +208,7 @@ def _measure(folder: Path, arguments: argparse.Namespace) -> None:
                     sys.exit("The clients have ended; their error is above.")
             # The last changes of presence take a second, and memory of hashes is released after 10.
             time.sleep(_SETTLE_S)
-            used = _cpu_s(process) - cpu
+            used = cpu_s(process) - cpu
             _report(f"after {count} logins", before, _memory(process), count)
             print(f"daemon's CPU: {1000 * used / count:.1f} ms a login", flush=True)
             if arguments.silent:
@@ -214,11 +228,8 @@ def main() -> None:
     parser.add_argument("--checkout", type=Path, help="run this checkout's daemon instead")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="qscp-idle-") as name:
-        folder = Path(name)
-        init = [sys.executable, "-P", "-m", "qscpd", "init", "--config", str(folder / "init.yaml")]
-        init += ["--certs", str(folder / "certs"), "--state", str(folder / "state")]
-        subprocess.run(init, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
-        _measure(folder, arguments)
+        make_certificates(Path(name))
+        _measure(Path(name), arguments)
 
 
 if __name__ == "__main__":
