@@ -296,6 +296,7 @@ class InProcessServer:
         async with patiently():
             while calm < _CALM:
                 before = self._count()
+                self.router.flush_marks()
                 if self.failure is None:
                     with contextlib.suppress(StoreError):
                         await self.writer.drained()

@@ -111,7 +111,7 @@ class Sync:
         self.list.connected(is_new=is_another)
         for conversation in self.conversations:
             conversation.connected()
-            if (conversation.cursors.applied or 0) > conversation.cursors.reported:
+            if conversation.cursors.has_received_to_report:
                 self.receipts.schedule(conversation)
         self.receipts.connected()
         return is_another
@@ -329,7 +329,7 @@ class Sync:
         if item.repeated:
             self.timeline.confirm(conversation, item)
             return
-        self._advance(conversation, item.seq)
+        self._advance(conversation, item.seq, is_mine=item.sender == self._me)
         if isinstance(item, Message):
             conversation.apply_message(item)
         else:
@@ -356,8 +356,8 @@ class Sync:
             return False
         return not conversation.is_room or item.sender == self._me or conversation.unread.is_mention(item)
 
-    def _advance(self, conversation: Conversation, seq: int) -> None:
-        if conversation.cursors.apply(seq):
+    def _advance(self, conversation: Conversation, seq: int, *, is_mine: bool = False) -> None:
+        if conversation.cursors.apply(seq, is_mine=is_mine):
             self._save_position(conversation, seq)
 
     def _save_position(self, conversation: Conversation, seq: int) -> None:
