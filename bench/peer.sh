@@ -19,6 +19,7 @@ run=$PEERS/run/$name
 
 case $base in
 	qscpd) proto=qscp port=7727 ;;
+	floor) proto=qscp port=7728 ;;
 	ngircd|inspircd|ergo) proto=irc port=6697 ;;
 	prosody) proto=xmpp port=5223 ;;
 	ejabberd) proto=xmpp port=5224 ;;
@@ -77,6 +78,8 @@ qscpd)     put qscpd.yaml "$checkout/bench/peers"; chmod 600 key.pem both.pem; r
            case $(stat -f -c %T .) in tmpfs|ramfs) echo "$run is not on a disk, so syncs cost nothing: set PEERS to a folder on a disk" >&2 ;; esac
            accounts
            cmd=("$python" -c "from qscpd.cli import main; main()" run -c "$run/qscpd.yaml") ;;
+floor)     cmd=("$PEERS/floor" cert.pem key.pem "$port")
+           case $name in *+log*) cmd+=("$run/log") ;; esac ;;
 ngircd)    put ngircd.conf;      cmd=(ngircd -n -f "$run/ngircd.conf") ;;
 inspircd)  put inspircd.conf;    cmd=(inspircd --nofork --runasroot --config "$run/inspircd.conf") ;;
 mosquitto) put mosquitto.conf;   cmd=(mosquitto -c "$run/mosquitto.conf") ;;

@@ -20,6 +20,7 @@ out=${OUT:-$PEERS/results.jsonl}
 ulimit -n "$(ulimit -Hn)"
 if [ $# -eq 0 ]; then
 	set -- qscpd ngircd inspircd mosquitto prosody prosody+mam ejabberd
+	[ ! -x "$PEERS/floor" ] || set -- "$@" floor floor+log
 	[ ! -x "$PEERS/ergo/ergo-bin" ] || set -- "$@" ergo
 fi
 
@@ -87,6 +88,8 @@ for _ in $(seq "$RUNS"); do
 		for name in "$@"; do
 			case $(sh_peer proto "$name")-$w in
 				qscp-sasl) continue ;; # its logins always use accounts
+				qscp-login | qscp-idle* | qscp-storm | qscp-online* | qscp-sustained-*)
+					case $name in floor*) continue ;; esac ;; # it checks no passwords, and defers nothing
 				qscp-*) ;;
 				xmpp-receipts) ;;
 				*-receipts) continue ;; # these protocols have none
