@@ -91,8 +91,7 @@ for _ in $(seq "$RUNS"); do
 				qscp-login | qscp-idle* | qscp-storm | qscp-online* | qscp-sustained-*)
 					case $name in floor*) continue ;; esac ;; # it checks no passwords, and defers nothing
 				qscp-*) ;;
-				xmpp-receipts) ;;
-				*-receipts) continue ;; # these protocols have none
+				*-receipts) continue ;; # their adapters have none
 				irc-*) ;;
 				*-storm|*-online*) continue ;; # their adapters lack these workloads
 			esac

@@ -36,7 +36,7 @@ func sustain(r *Result, l *load) {
 	texts()
 	settleDown()
 	idle := idleShare(2 * time.Second)
-	disk0 := diskSize()
+	disk0 := diskSizes()
 	c0, o0, b0, w0, t0 := cpu(*pid), ownCPU(), busy(), written(*pid), time.Now()
 	l.begin()
 	time.Sleep(*warm + *duration)
@@ -62,7 +62,7 @@ func sustain(r *Result, l *load) {
 		stopping.Store(true)
 		leave(l.us)
 		s.Stop = us(stopServer())
-		s.Disk = float64(diskSize()-disk0) / float64(n)
+		s.Disk = float64(growth(disk0, diskSizes())) / float64(n)
 	}
 }
 
@@ -123,13 +123,13 @@ func complete(u *user, mark string) bool {
 	return complete
 }
 
-func diskSize() int64 {
+func diskSizes() map[string]int64 {
 	if *disk == "" {
-		return 0
+		return nil
 	}
-	n, err := occupied(*disk)
+	sizes, err := occupied(*disk)
 	check(err)
-	return n
+	return sizes
 }
 
 // stopServer stops the server as an operator does, so that its files are as it

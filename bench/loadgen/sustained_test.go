@@ -63,20 +63,36 @@ func TestSearchAnswers(t *testing.T) {
 	}
 }
 
-// What files occupy is counted in all folders below.
-func TestOccupied(t *testing.T) {
+// What files occupy is counted in all folders below; a file that is gone counts nothing.
+func TestGrowth(t *testing.T) {
 	folder := t.TempDir()
 	inner := filepath.Join(folder, "inner")
 	if err := os.Mkdir(inner, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{filepath.Join(folder, "a"), filepath.Join(inner, "b")} {
-		if err := os.WriteFile(name, make([]byte, 100_000), 0o600); err != nil {
+	write := func(path string, size int) {
+		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n, err := occupied(folder); err != nil || n < 200_000 {
-		t.Error(n, err)
+	sizes := func() map[string]int64 {
+		sizes, err := occupied(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sizes
+	}
+	log := filepath.Join(folder, "log")
+	write(log, 1_000_000)
+	write(filepath.Join(folder, "a"), 100_000)
+	before := sizes()
+	if err := os.Remove(log); err != nil {
+		t.Fatal(err)
+	}
+	write(filepath.Join(folder, "a"), 300_000)
+	write(filepath.Join(inner, "b"), 100_000)
+	if n := growth(before, sizes()); n < 290_000 || n > 350_000 {
+		t.Error(n)
 	}
 }
 
