@@ -40,7 +40,9 @@ var (
 	disk      = flag.String("disk", "", "sustained: folder of the server's store; the server is stopped before its size is taken")
 	words     = flag.Bool("words", false, "texts of common words instead of one unique word; always with -sustained")
 	receipts  = flag.Bool("receipts", false, "report what was received and read; always in the workload receipts")
-	coalesce  = flag.Duration("receipt-interval", clientReceipts, "receipts: once per conversation in this time; by default as the client")
+	pause     = flag.Duration("receipt-pause", clientPause, "receipts: a report waits so long; by default as in the client, as the next two")
+	received  = flag.Duration("received-interval", clientReceived, "receipts: received at most once per conversation in this time")
+	read      = flag.Duration("read-interval", clientRead, "receipts: read at most once per conversation in this time")
 
 	opt     options
 	tlsSeen atomic.Value
@@ -327,7 +329,7 @@ func main() {
 	}
 	opt = options{host: *host, qos: *qos, sasl: *sasl}
 	if *receipts || what == "receipts" {
-		opt.receipts = newReporting(*coalesce)
+		opt.receipts = newReporting(*pause, *received, *read)
 	}
 	if adapters[*proto] == nil || *pid == 0 {
 		check(fmt.Errorf("need a known -proto and the server's -pid"))

@@ -10,19 +10,28 @@ import (
 )
 
 // qscpReceipts is how a connection reports what it has received and read, as
-// our client does: the first message after a report starts a timer, and when it
-// ends the newest position is sent, as `received` (not for rooms) and `read`.
+// our client does: a report waits for a moment, has the newest position, and is
+// followed by the next of its kind only after a while.  Nothing is left out in
+// the end.
 type qscpReceipts struct {
 	x *qscp
 
 	mu           sync.Mutex
 	conversation string
-	room         bool
-	seq          int64 // newest that has come; 0: all are reported
+	seq          int64 // newest that has come
 	due          bool  // the timer runs
+	kinds        []receiptKind
 
 	sent, heard     atomic.Int64
 	delivered, read atomic.Int64 // newest of our own messages that others have
+}
+
+// receiptKind is `received` or `read`.
+type receiptKind struct {
+	frame    string
+	interval time.Duration // at least between two of them
+	reported int64         // newest seq that was sent
+	next     time.Time     // when one can be sent again
 }
 
 // place reads the conversation and the seq of a frame.
@@ -52,38 +61,72 @@ func (q *qscpReceipts) note(l []byte) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.conversation != string(conversation) {
-		q.conversation, q.room = string(conversation), bytes.HasPrefix(field(l, toField), []byte("#"))
+		q.conversation = string(conversation)
+		q.kinds = []receiptKind{{frame: "read", interval: q.x.o.receipts.read}}
+		if !bytes.HasPrefix(field(l, toField), []byte("#")) { // in a room others don't see what was received
+			received := receiptKind{frame: "received", interval: q.x.o.receipts.received}
+			q.kinds = append([]receiptKind{received}, q.kinds...)
+		}
 	}
 	q.seq = seq
 	if !q.due {
 		q.due = true
-		time.AfterFunc(q.x.o.receipts.interval, q.report)
+		now := time.Now()
+		time.AfterFunc(max(q.x.o.receipts.pause, q.wait(now)), q.report)
 	}
 	return nil
 }
 
-// report sends the newest position.
+// wait is how long the first report of what moved has to wait for the last one
+// of its kind.
+func (q *qscpReceipts) wait(now time.Time) time.Duration {
+	first := time.Duration(-1)
+	for _, k := range q.kinds {
+		if left := max(k.next.Sub(now), 0); k.reported < q.seq && (first < 0 || left < first) {
+			first = left
+		}
+	}
+	return max(first, 0)
+}
+
+// report sends what can be sent now, and waits for the rest.
 func (q *qscpReceipts) report() {
-	lines, n := q.take()
 	if stopping.Load() {
 		return
 	}
+	lines, n, again := q.take(time.Now())
 	if err := q.x.c.say(lines); err != nil && !stopping.Load() {
 		check(fmt.Errorf("%s could not report: %v", q.x.user, err))
 	}
 	q.sent.Add(n)
+	if again > 0 {
+		time.AfterFunc(again, q.report)
+	}
 }
 
-// take returns the frames of a report, and how many they are.
-func (q *qscpReceipts) take() (lines string, n int64) {
+// take returns the frames that can be sent now, how many they are, and how long
+// the others have to wait; 0 if all were reported.
+func (q *qscpReceipts) take(now time.Time) (lines string, n int64, again time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.due = false
-	at := fmt.Sprintf(`,"conversation":"%s","seq":%d}`+"\n", q.conversation, q.seq)
-	if q.room { // there others don't see what was received
-		return `{"type":"read"` + at, 1
+	for i := range q.kinds {
+		k := &q.kinds[i]
+		if k.reported >= q.seq {
+			continue
+		}
+		if now.Before(k.next) {
+			q.due = true
+			continue
+		}
+		lines += fmt.Sprintf(`{"type":"%s","conversation":"%s","seq":%d}`+"\n", k.frame, q.conversation, q.seq)
+		k.reported, k.next = q.seq, now.Add(k.interval)
+		n++
 	}
-	return `{"type":"received"` + at + `{"type":"read"` + at, 2
+	if q.due {
+		again = max(q.wait(now), time.Millisecond)
+	}
+	return lines, n, again
 }
 
 // hear takes a report of another user.  Each kind only rises.

@@ -6,20 +6,29 @@ import (
 	"time"
 )
 
-// clientReceipts is how often our client reports a conversation at most.
-const clientReceipts = 200 * time.Millisecond
+// How our client reports: a moment after a position moved, and each kind again
+// only after a while.  See "How often" in docs/protocol.md.
+const (
+	clientPause    = 200 * time.Millisecond
+	clientReceived = 500 * time.Millisecond
+	clientRead     = time.Second
+)
 
 // reporting is how users report what they have received and read.
 type reporting struct {
-	interval time.Duration // at most once per conversation in this time
-	on       atomic.Bool
+	pause          time.Duration // before a report
+	received, read time.Duration // at least between two reports of that kind, per conversation
+	on             atomic.Bool
 }
 
-func newReporting(interval time.Duration) *reporting {
-	x := &reporting{interval: interval}
+func newReporting(pause, received, read time.Duration) *reporting {
+	x := &reporting{pause: pause, received: received, read: read}
 	x.on.Store(true)
 	return x
 }
+
+// longest is after how long all that moved has been reported.
+func (x *reporting) longest() time.Duration { return x.pause + max(x.received, x.read) }
 
 func (x *reporting) active() bool { return x != nil && x.on.Load() }
 
@@ -53,7 +62,7 @@ func readers(r *Result) {
 	for range turns {
 		for with := range 2 {
 			opt.receipts.on.Store(with == 1)
-			time.Sleep(max(*warm, 2**coalesce))
+			time.Sleep(max(*warm, 2*opt.receipts.longest()))
 			s, h := reports(us)
 			c, k := cpu(*pid), n.Load()
 			time.Sleep(*duration)
@@ -91,7 +100,7 @@ func reports(us []*user) (sent, heard int64) {
 // awaitReports waits until all messages were reported to their senders.
 // Messages of a phase without reports were reported with those of the next.
 func awaitReports(us []*user) {
-	for end := time.Now().Add(2**coalesce + 10*time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2*opt.receipts.longest() + 10*time.Second); ; time.Sleep(20 * time.Millisecond) {
 		var late *user
 		for _, u := range us {
 			if !u.Client.(Reader).Settled() {

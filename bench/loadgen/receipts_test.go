@@ -5,13 +5,12 @@ import (
 	"os"
 	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
 
 func reader() *qscp {
-	x := newQscp(nil, options{receipts: newReporting(time.Hour)}).(*qscp)
+	x := newQscp(nil, options{receipts: newReporting(time.Hour, 500*time.Millisecond, time.Second)}).(*qscp)
 	x.user = "u0"
 	return x
 }
@@ -35,8 +34,36 @@ func TestReportsAreCoalesced(t *testing.T) {
 		if !to.receipts.due {
 			t.Error("no report is due")
 		}
-		if lines, n := to.receipts.take(); lines != c.want || n != c.n || to.receipts.due {
-			t.Error(lines, n)
+		if lines, n, again := to.receipts.take(time.Now()); lines != c.want || n != c.n || again != 0 || to.receipts.due {
+			t.Error(lines, n, again)
+		}
+	}
+}
+
+// A kind of report waits for its own interval, and its last position is sent.
+func TestReportsAreNotTooOften(t *testing.T) {
+	from, to := newQscp(nil, options{}).(*qscp), reader()
+	at := time.Now()
+	for _, step := range []struct {
+		ms    int
+		want  []string
+		again int
+	}{
+		{0, []string{"received", "read"}, 0},
+		{200, nil, 300},
+		{500, []string{"received"}, 500},
+		{1000, []string{"received", "read"}, 0},
+	} {
+		if err := to.message(chatLine(from, uint64(to.received.Load()+1)), func([]byte) {}); err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		for _, kind := range step.want {
+			want += fmt.Sprintf(`{"type":"%s","conversation":"c1","seq":%d}`+"\n", kind, to.received.Load())
+		}
+		lines, n, again := to.receipts.take(at.Add(time.Duration(step.ms) * time.Millisecond))
+		if lines != want || n != int64(len(step.want)) || again != time.Duration(step.again)*time.Millisecond {
+			t.Errorf("after %d ms: %q, %d, %v", step.ms, lines, n, again)
 		}
 	}
 }
@@ -78,20 +105,22 @@ func TestReportsOfOthers(t *testing.T) {
 	}
 }
 
-// The default interval is the one that the protocol asks clients for.
-func TestIntervalIsTheClients(t *testing.T) {
-	page, err := os.ReadFile("../../docs/protocol.md")
+// The default intervals are those of the client, as far as it has each of them.
+func TestIntervalsAreTheClients(t *testing.T) {
+	code, err := os.ReadFile("../../client/qscp_client/core/receipts.py")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.Join(strings.Fields(string(page)), " ")
-	found := regexp.MustCompile(`once per conversation in ([\d.]+) (ms|s)\b`).FindStringSubmatch(text)
-	if found == nil {
-		t.Fatal("docs/protocol.md has no interval")
-	}
-	n, _ := strconv.ParseFloat(found[1], 64)
-	unit := map[string]time.Duration{"ms": time.Millisecond, "s": time.Second}[found[2]]
-	if want := time.Duration(n * float64(unit)); clientReceipts != want {
-		t.Errorf("%v; the protocol says %v", clientReceipts, want)
+	for name, ours := range map[string]time.Duration{
+		"_PAUSE_S": clientPause, "_RECEIVED_S": clientReceived, "_READ_S": clientRead,
+	} {
+		found := regexp.MustCompile(name + `: Final = ([\d.]+)`).FindSubmatch(code)
+		if found == nil {
+			t.Logf("the client has no %s", name)
+			continue
+		}
+		if s, _ := strconv.ParseFloat(string(found[1]), 64); time.Duration(s*float64(time.Second)) != ours {
+			t.Errorf("%s is %s s, not %v", name, found[1], ours)
+		}
 	}
 }
