@@ -41,6 +41,8 @@ tmpfilesdir ?= $(if $(_configfree),$(prefix)/lib/tmpfiles.d,/etc/tmpfiles.d)
 
 python := $(VENV)/bin/python
 export PYTHON VENV WHEELS DESTDIR
+# The tests start hundreds of programs, and compiling its modules is a third of the CPU time of each.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A virtual environment that was moved does not work, so everything is installed into it again.
 ifneq ($(shell cat $(VENV)/made-in 2>/dev/null),$(shell pwd -P))

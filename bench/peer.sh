@@ -4,19 +4,22 @@
 # its process id in the file pid; or prints its address or protocol.
 # Environment: PEERS   folder for everything built and run (default: peers-run beside this file)
 #              PIN     CPU list for the server (default 0; empty: not pinned)
+#              CHECKOUT  the checkout whose qscpd runs (default: the one of this file)
 #              BENCH_PYTHON  the Python that runs qscpd (default $PEERS/venv/bin/python)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 PEERS=${PEERS:-$here/peers-run}
 PIN=${PIN-0}
+checkout=${CHECKOUT:-$(dirname "$here")}
 python=${BENCH_PYTHON:-$PEERS/venv/bin/python}
-[ $# -eq 2 ] || { sed -n '2,7s/^# //p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || { sed -n '2,8s/^# //p' "$0" >&2; exit 2; }
 what=$1 name=$2
 base=${name%%+*}
 run=$PEERS/run/$name
 
 case $base in
 	qscpd) proto=qscp port=7727 ;;
+	floor) proto=qscp port=7728 ;;
 	ngircd|inspircd|ergo) proto=irc port=6697 ;;
 	prosody) proto=xmpp port=5223 ;;
 	ejabberd) proto=xmpp port=5224 ;;
@@ -53,26 +56,30 @@ case $name in
 	*+hashed*) auth=internal_hashed ;;
 	*+mam*) mam=', "mam"' mucmam='modules_enabled = { "muc_mam" } muc_log_by_default = true' ;;
 esac
-put() {
+put() { # put FILE [FOLDER]
 	sed -e "s,@RUN@,$run,g" -e "s/@AUTH@/$auth/" -e "s/@MAM@/$mam/" -e "s/@MUCMAM@/$mucmam/" \
-		"$here/peers/$1" > "$run/$1"
+		"${2:-$here/peers}/$1" > "$run/$1"
 }
 # Accounts of qscpd: created once and copied at each start, so that each run has a fresh store.
+# An older checkout has its own configuration and script, as their form may differ.
 accounts() {
-	if [ ! -f "$run/seed/qscpd.db" ] || [ -n "$(find "$here/../qscpd/store" "$here/accounts.py" -name '*.py' -newer "$run/seed/qscpd.db")" ]; then
+	if [ ! -f "$run/seed/qscpd.db" ] || [ -n "$(find "$checkout/qscpd/store" "$checkout/bench/accounts.py" -name '*.py' -newer "$run/seed/qscpd.db")" ]; then
 		rm -rf "$run/seed"
-		"$python" "$here/accounts.py" "$run/seed/qscpd.db" 5000
+		"$python" "$checkout/bench/accounts.py" "$run/seed/qscpd.db" 5000
 	fi
 	rm -rf "$run/store"
 	cp -r "$run/seed" "$run/store"
 }
 cd "$run"
+[ "$base" != qscpd ] || export PYTHONPATH=$checkout
 ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 case $base in
-qscpd)     put qscpd.yaml; chmod 600 key.pem both.pem; rm -f sessions.log
+qscpd)     put qscpd.yaml "$checkout/bench/peers"; chmod 600 key.pem both.pem; rm -f sessions.log
            case $(stat -f -c %T .) in tmpfs|ramfs) echo "$run is not on a disk, so syncs cost nothing: set PEERS to a folder on a disk" >&2 ;; esac
            accounts
            cmd=("$python" -c "from qscpd.cli import main; main()" run -c "$run/qscpd.yaml") ;;
+floor)     cmd=("$PEERS/floor" cert.pem key.pem "$port")
+           case $name in *+log*) cmd+=("$run/log") ;; esac ;;
 ngircd)    put ngircd.conf;      cmd=(ngircd -n -f "$run/ngircd.conf") ;;
 inspircd)  put inspircd.conf;    cmd=(inspircd --nofork --runasroot --config "$run/inspircd.conf") ;;
 mosquitto) put mosquitto.conf;   cmd=(mosquitto -c "$run/mosquitto.conf") ;;

@@ -139,11 +139,16 @@ class Client:
         self.writer = writer
 
     @classmethod
-    async def login(cls, server: Server, user: str) -> "Client":
-        """Connect and log in."""
+    async def connect(cls, server: Server) -> "Client":
+        """Connect."""
         context = ssl.create_default_context(cafile=str(server.ca))
         context.set_alpn_protocols(["qscp/1"])
-        client = cls(*await asyncio.open_connection("localhost", server.port, ssl=context, limit=2**20))
+        return cls(*await asyncio.open_connection("localhost", server.port, ssl=context, limit=2**20))
+
+    @classmethod
+    async def login(cls, server: Server, user: str) -> "Client":
+        """Connect and log in."""
+        client = await cls.connect(server)
         await client.ask(frames.Auth(user=user, password=_PASSWORD), b'"auth_ack"')
         return client
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# setup.sh [tools]: install the peers, build the load generator (and ergo), create a
+# setup.sh [tools]: install the peers, build the load generator, the floor (and ergo), create a
 # virtual environment with the project and a throwaway certificate.
 # Needs Debian 12 and root. With "tools" no peer is installed, and root is not needed.
 # Environment:
@@ -22,7 +22,7 @@ peers() {
 	fi
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-		ngircd inspircd prosody prosody-modules lua-sec ejabberd mosquitto openssl
+		ngircd inspircd prosody prosody-modules lua-sec ejabberd mosquitto openssl gcc libc6-dev libssl-dev
 }
 [ "${1:-}" = tools ] || peers
 
@@ -30,6 +30,10 @@ peers() {
 go=$PEERS/gov/bin/go
 export GOTOOLCHAIN=local
 (cd "$here/loadgen" && "$go" build -o "$PEERS/loadgen" .)
+
+# shellcheck disable=SC2015 # the message is for both failures
+command -v cc > /dev/null && cc -O2 -Wall -Wextra -o "$PEERS/floor" "$here/floor.c" -lssl -lcrypto ||
+	echo "The floor was not built; it needs a C compiler and OpenSSL: apt-get install gcc libc6-dev libssl-dev" >&2
 
 [ -x "$PEERS/venv/bin/python" ] || "${BENCH_PYTHON:-/usr/bin/python3}" -m venv "$PEERS/venv"
 "$PEERS/venv/bin/pip" install -q -U pip

@@ -39,7 +39,7 @@ from qscpd.log import LogHandler, configure_log
 from qscpd.net.admission import Admission
 from qscpd.net.listener import Listener
 from qscpd.net.tls import load_pair
-from qscpd.process import raise_file_limit, share_memory, take_user
+from qscpd.process import raise_file_limit, release_memory, share_memory, take_user
 from qscpd.sessions.log import SessionLog
 from qscpd.sessions.requests import RequestRunner
 from qscpd.sessions.session import Session
@@ -141,7 +141,10 @@ async def _serve(config: Config, log_handler: LogHandler) -> ExitCode:
         stack.enter_context(writer)
         reads = stack.enter_context(StoreReads(partial(open_reader, url, on_damage=damage, paced=True)))
         passwords = PasswordPool(
-            PasswordHasher(config.login.argon2), workers=config.login.workers, queue=config.login.queue
+            PasswordHasher(config.login.argon2),
+            workers=config.login.workers,
+            queue=config.login.queue,
+            release_memory=release_memory,
         )
         stack.callback(passwords.close)
         tasks = asyncio.TaskGroup()

@@ -90,3 +90,14 @@ def share_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have no such heaps
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
+
+
+def release_memory() -> None:
+    """Return free memory in the middle of the heap to the system.
+
+    After logins these are the blocks of password hashes, 19 MiB each; connections that came later keep the
+    heap from shrinking. See malloc_trim(3), which is glibc's.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -28,6 +28,21 @@ type Acker interface {
 	Tally() (sent, acked, received int64)
 }
 
+// Searcher is implemented where the server can be asked for a stored message.
+type Searcher interface {
+	// Search looks for the messages with a word, while Recv runs in another
+	// goroutine.  complete is whether the server has looked at all messages.
+	Search(word string) (found, complete bool, err error)
+}
+
+// Reader is implemented where a user reports what was received and read.
+type Reader interface {
+	// Reports counts the reports this user sent, and those of others that came.
+	Reports() (sent, heard int64)
+	// Settled is whether all messages of this user were reported.
+	Settled() bool
+}
+
 // Latecomer is implemented where a room can be entered while Recv runs in
 // another goroutine.
 type Latecomer interface {
@@ -35,11 +50,12 @@ type Latecomer interface {
 }
 
 type options struct {
-	host    string         // XMPP domain
-	qos     int            // MQTT quality of service, 0 or 1
-	sasl    bool           // IRC: log in to an account with SASL PLAIN
-	onAck   func(ns int64) // Acker: called with the time that each acknowledgement took; can be nil
-	devices *devices       // qscp: log in as devices that keep their positions; nil: as ones that keep nothing
+	host     string         // XMPP domain
+	qos      int            // MQTT quality of service, 0 or 1
+	sasl     bool           // IRC: log in to an account with SASL PLAIN
+	onAck    func(ns int64) // Acker: called with the time that each acknowledgement took; can be nil
+	receipts *reporting     // report what was received and read; nil: never
+	devices  *devices       // qscp: log in as devices that keep their positions; nil: as ones that keep nothing
 }
 
 var adapters = map[string]func(*Conn, options) Client{
@@ -52,6 +68,9 @@ var adapters = map[string]func(*Conn, options) Client{
 
 // alpn is what a protocol offers in the handshake, if it uses ALPN.
 var alpn = map[string]string{"qscp": "qscp/1"}
+
+// reflects has the protocols in which a room's message also goes to its sender.
+var reflects = map[string]bool{"xmpp": true, "mqtt": true}
 
 // lasting has the protocols in which membership of a room outlasts a login.
 var lasting = map[string]bool{"qscp": true}

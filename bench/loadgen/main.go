@@ -22,19 +22,30 @@ var (
 	qos      = flag.Int("qos", 0, "MQTT quality of service")
 	sasl     = flag.Bool("sasl", false, "IRC: log in with SASL PLAIN")
 	pass     = flag.String("pass", "secretpw", "password of every account")
-	pairs    = flag.Int("pairs", 50, "dm, latency, storm: pairs of users")
-	window   = flag.Int("window", 0, "messages in flight per pair or per room sender (0: 32 for dm, 8 for fanout)")
-	members  = flag.Int("members", 100, "fanout, storm, online: people in the room")
+	pairs    = flag.Int("pairs", 50, "dm, latency, storm, receipts: pairs of users")
+	window   = flag.Int("window", 0, "messages in flight per pair or per room sender (0: 32 for dm, 8 for fanout, 1 for rooms)")
+	members  = flag.Int("members", 100, "fanout, rooms, storm, online: people in a room")
 	senders  = flag.Int("senders", 1, "fanout: senders")
-	rate     = flag.Int("rate", 1000, "latency, storm: messages per second in total")
+	rooms    = flag.Int("rooms", 20, "rooms: rooms, each with its own members")
+	rate     = flag.Int("rate", 1000, "latency, storm, receipts: messages per second in total")
 	count    = flag.Int("n", 2000, "idle: connections; prep: accounts")
 	workers  = flag.Int("workers", 8, "parallel logins, except those of a storm")
 	parallel = flag.Int("parallel", 0, "storm: joins and reconnects at a time (0: all of them)")
 	spread   = flag.Duration("spread", 0, "storm: members begin to reconnect within this time")
 	warm     = flag.Duration("warm", 1500*time.Millisecond, "warm-up before the measured window")
 	duration = flag.Duration("time", 5*time.Second, "measured window")
-	opt      options
-	tlsSeen  atomic.Value
+
+	sustained = flag.Bool("sustained", false, "dm, fanout, rooms: count all CPU time until the server has caught up")
+	still     = flag.Duration("still", 5*time.Second, "sustained: it has caught up when it is as idle as before for so long")
+	disk      = flag.String("disk", "", "sustained: folder of the server's store; the server is stopped before its size is taken")
+	words     = flag.Bool("words", false, "texts of common words instead of one unique word; always with -sustained")
+	receipts  = flag.Bool("receipts", false, "report what was received and read; always in the workload receipts")
+	pause     = flag.Duration("receipt-pause", clientPause, "receipts: a report waits so long; by default as in the client, as the next two")
+	received  = flag.Duration("received-interval", clientReceived, "receipts: received at most once per conversation in this time")
+	read      = flag.Duration("read-interval", clientRead, "receipts: read at most once per conversation in this time")
+
+	opt     options
+	tlsSeen atomic.Value
 )
 
 // Result is one line of the results file.
@@ -43,15 +54,17 @@ type Result struct {
 	Done                   int64   // deliveries, logins or connections
 	Wall, ServerCPU        float64 // seconds
 	PerSec, PerCPUSec      float64
-	ServerUtil, OwnUtil    float64 // share of one core
-	RSS, PSS               float64 // KiB at the end
-	P50, P99, Max          float64 `json:",omitempty"` // milliseconds from sending to arrival
-	Sent, Acked            int64   `json:",omitempty"` // whole run, where the server acknowledges
-	AckP50, AckP99, AckMax float64 `json:",omitempty"` // milliseconds from sending to acknowledgement
-	KiBPerConn, PSSPerConn float64 `json:",omitempty"`
-	Took                   float64 `json:",omitempty"` // storm: seconds until all had joined, or were back
-	Retries                int     `json:",omitempty"` // storm: logins that were put off, or failed and were tried again
-	Online                 *Online `json:",omitempty"`
+	ServerUtil, OwnUtil    float64    // share of one core
+	RSS, PSS               float64    // KiB at the end
+	P50, P99, Max          float64    `json:",omitempty"` // milliseconds from sending to arrival
+	Sent, Acked            int64      `json:",omitempty"` // whole run, where the server acknowledges
+	AckP50, AckP99, AckMax float64    `json:",omitempty"` // milliseconds from sending to acknowledgement
+	KiBPerConn, PSSPerConn float64    `json:",omitempty"`
+	Took                   float64    `json:",omitempty"` // storm: seconds until all had joined, or were back
+	Retries                int        `json:",omitempty"` // storm: logins that were put off, or failed and were tried again
+	Online                 *Online    `json:",omitempty"`
+	Sustained              *Sustained `json:",omitempty"`
+	Receipts               *Receipts  `json:",omitempty"`
 	Calib                  float64
 	Noise                  float64 // cores that other programs used meanwhile
 }
@@ -155,14 +168,6 @@ func listen(u *user, each func(body []byte), done func(k int)) {
 	}()
 }
 
-const pad = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-+"
-
-// body is 64 bytes: the sending time and filler.
-func body(b []byte) []byte {
-	b = fmt.Appendf(b[:0], "%016x", time.Now().UnixNano())
-	return append(b, pad[:64-16]...)
-}
-
 // measure lets things settle, then counts over the window.  While other
 // programs take more than a tenth of a core it tries again, up to three times,
 // and keeps the quietest window.
@@ -193,90 +198,6 @@ func fill(r *Result, n int64, wall, srv, own float64) {
 	if n == 0 {
 		check(fmt.Errorf("nothing was delivered"))
 	}
-}
-
-// dm: each pair keeps window messages on the way from its one end to the other.
-func dm(r *Result) {
-	us := crowd("u", 0, 2**pairs, nil)
-	var n atomic.Int64
-	for i := 0; i < *pairs; i++ {
-		from, to := us[2*i], us[2*i+1]
-		buf := make([]byte, 0, 64)
-		var mu sync.Mutex // a reply to a keep-alive may flush, and bring answers, before the first push ends
-		push := func(k int) {
-			mu.Lock()
-			defer mu.Unlock()
-			if draining.Load() {
-				return
-			}
-			for ; k > 0; k-- {
-				check(from.Send(to.name, false, body(buf)))
-			}
-			if err := from.c.flush(); err != nil && !stopping.Load() {
-				check(err)
-			}
-		}
-		listen(from, nil, nil)
-		listen(to, nil, func(k int) { n.Add(int64(k)); push(k) })
-		push(*window)
-	}
-	measure(r, &n)
-	settle(r, us, fromPartner)
-}
-
-// fanout: senders in one room; a sender has at most window messages that the
-// average member has yet to receive.
-func fanout(r *Result) {
-	tx := crowd("s", 0, *senders, func(u *user) error { // drain the joins of those that follow
-		err := u.Join("#room")
-		listen(u, nil, nil)
-		return err
-	})
-	var n atomic.Int64
-	wake := make(chan struct{}, 1)
-	got := func(k int) {
-		n.Add(int64(k))
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	}
-	rx := crowd("u", 0, *members, func(u *user) error {
-		err := u.Join("#room")
-		listen(u, nil, got)
-		return err
-	})
-	time.Sleep(time.Second)
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		buf, sent := make([]byte, 0, 64), 0
-		for !draining.Load() {
-			room := *window**senders - sent + int(n.Load())/(*members)
-			for i := 0; i < room; i++ {
-				u := tx[sent%*senders]
-				check(u.Send("#room", true, body(buf)))
-				sent++
-			}
-			for _, u := range tx {
-				check(u.c.flush())
-			}
-			<-wake
-		}
-	}()
-	measure(r, &n)
-	draining.Store(true)
-	got(0)
-	<-over
-	settle(r, append(rx, tx...), func(ts []tally, i int) int64 { // each user gets what others sent
-		var others int64
-		for k := range tx {
-			if len(rx)+k != i {
-				others += ts[len(rx)+k].sent
-			}
-		}
-		return others
-	})
 }
 
 // latency: a low fixed rate spread evenly over the pairs and over time.
@@ -390,6 +311,9 @@ func report(r *Result) {
 	if s := os.Getenv("LOADGEN_TAG"); s != "" {
 		r.Workload += s
 	}
+	if r.Sustained != nil {
+		r.Workload = "sustained-" + r.Workload
+	}
 	r.TLS, _ = tlsSeen.Load().(string)
 	b, err := json.Marshal(r)
 	check(err)
@@ -404,20 +328,31 @@ func main() {
 		return
 	}
 	opt = options{host: *host, qos: *qos, sasl: *sasl}
+	if *receipts || what == "receipts" {
+		opt.receipts = newReporting(*pause, *received, *read)
+	}
 	if adapters[*proto] == nil || *pid == 0 {
 		check(fmt.Errorf("need a known -proto and the server's -pid"))
 	}
 	r := &Result{Peer: *peer, Workload: what}
 	if *window == 0 {
-		*window = map[string]int{"dm": 32, "fanout": 8}[what]
+		*window = map[string]int{"dm": 32, "fanout": 8, "rooms": 1}[what]
+	}
+	if _, known := copies[what]; *sustained && !known {
+		check(fmt.Errorf("-sustained is for dm, fanout and rooms"))
 	}
 	r.Calib = math.Round(calibrate())
 	switch what {
 	case "dm":
-		dm(r)
+		dm().run(r)
 	case "fanout":
 		r.Workload = fmt.Sprintf("fanout%d", *members)
-		fanout(r)
+		fanout().run(r)
+	case "rooms":
+		r.Workload = fmt.Sprintf("rooms%dx%d", *rooms, *members)
+		everybodyWrites().run(r)
+	case "receipts":
+		readers(r)
 	case "latency":
 		latency(r)
 	case "idle":
@@ -439,7 +374,7 @@ func main() {
 		stormers()
 		return
 	default:
-		check(fmt.Errorf("workloads: dm fanout latency idle login prep online storm; or summary FILE..."))
+		check(fmt.Errorf("workloads: dm fanout rooms receipts latency idle login prep online storm; or summary FILE..."))
 	}
 	stopping.Store(true)
 	report(r)

@@ -27,6 +27,9 @@ type qscp struct {
 	last                  *stream   // the one of the newest message
 	at                    []atomic.Int64
 	answers               chan string // to join and room: the code of an error, or nothing
+	searching             atomic.Bool
+	searched              chan searchResult
+	receipts              qscpReceipts
 }
 
 // stream is what one connection of a sender has sent us.
@@ -36,7 +39,9 @@ type stream struct {
 }
 
 func newQscp(c *Conn, o options) Client {
-	x := &qscp{c: c, o: o, token: rand.Uint32(), answers: make(chan string, 1)}
+	x := &qscp{c: c, o: o, token: rand.Uint32(), answers: make(chan string, 1),
+		searched: make(chan searchResult, 1)}
+	x.receipts.x = x
 	if o.onAck != nil {
 		x.at = make([]atomic.Int64, 4096)
 	}
@@ -45,9 +50,12 @@ func newQscp(c *Conn, o options) Client {
 
 func (x *qscp) Login(user, pass string) error {
 	x.user = user
-	auth := map[string]string{"type": "auth", "user": user, "password": pass, "client": "loadgen"}
+	auth := map[string]any{"type": "auth", "user": user, "password": pass, "client": "loadgen"}
 	if x.o.devices != nil {
 		auth["device"] = deviceID(user)
+	}
+	if x.o.receipts != nil {
+		auth["features"] = []string{"read_receipts"}
 	}
 	line, err := json.Marshal(auth)
 	if err != nil {
@@ -232,6 +240,9 @@ func (x *qscp) message(l []byte, fn func([]byte)) error {
 		return fmt.Errorf("message %d of %08x came where %d was due", n, token, x.last.n)
 	}
 	fn(body)
+	if x.o.receipts.active() {
+		return x.receipts.note(l)
+	}
 	return nil
 }
 
@@ -276,10 +287,18 @@ func (x *qscp) other(l []byte) error {
 		return x.c.say("{\"type\":\"pong\"}\n")
 	case "room_ack":
 		return x.answer(l, "")
+	case "search":
+		return x.result(l)
+	case "delivered", "read":
+		if x.o.receipts != nil {
+			return x.receipts.hear(l)
+		}
 	case "error":
 		var f struct{ Code, Ref string }
 		if err := json.Unmarshal(l, &f); err == nil && (f.Ref == "join" || f.Ref == "room") {
 			return x.answer(l, f.Code)
+		} else if err == nil && f.Ref == "search" {
+			return x.result(l)
 		}
 	}
 	return fmt.Errorf("unexpected %.300q", l)

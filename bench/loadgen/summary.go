@@ -69,6 +69,25 @@ func besides(rs []Result) string {
 	if took := median(rs, func(r Result) float64 { return r.Took }); took != 0 {
 		return fmt.Sprintf("%d in %.1f s, %.0f retries", rs[0].Done, took, median(rs, func(r Result) float64 { return float64(r.Retries) }))
 	}
+	if rs[0].Sustained != nil {
+		med := func(f func(s *Sustained) float64) float64 {
+			return median(rs, func(r Result) float64 { return f(r.Sustained) })
+		}
+		return fmt.Sprintf("CPU us per message: path %.2f, deferred %.2f, total %.2f; caught up after %.1f s; stop %.2f; bytes per message: on disk %.0f, written %.0f",
+			med(func(s *Sustained) float64 { return s.Path }), med(func(s *Sustained) float64 { return s.Deferred }),
+			med(func(s *Sustained) float64 { return s.Total }), med(func(s *Sustained) float64 { return s.CaughtUp }),
+			med(func(s *Sustained) float64 { return s.Stop }),
+			med(func(s *Sustained) float64 { return s.Disk }), med(func(s *Sustained) float64 { return s.Written }))
+	}
+	if rs[0].Receipts != nil {
+		med := func(f func(x *Receipts) float64) float64 {
+			return median(rs, func(r Result) float64 { return f(r.Receipts) })
+		}
+		return fmt.Sprintf("CPU us per message: without receipts %.1f, with %.1f, so receipts %.1f; receipts per message: sent %.2f, passed on %.2f",
+			med(func(x *Receipts) float64 { return x.Without }), med(func(x *Receipts) float64 { return x.With }),
+			med(func(x *Receipts) float64 { return x.Cost }), med(func(x *Receipts) float64 { return x.PerMessage }),
+			med(func(x *Receipts) float64 { return x.Heard }))
+	}
 	if rs[0].Online == nil {
 		return ""
 	}

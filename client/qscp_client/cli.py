@@ -13,7 +13,7 @@ import click
 
 from qscp import __version__
 from qscp.errors import InvalidNameError
-from qscp.features import BLOCK, LOGIN_PRESENCE, READ_RECEIPTS, TYPING
+from qscp.features import BLOCK, LAZY_HISTORY, LOGIN_PRESENCE, READ_RECEIPTS, TYPING
 from qscp.ids import make_message_id
 from qscp.names import normalize_name
 from qscp_client import config as configuration
@@ -150,6 +150,8 @@ async def _chat(settings: ClientConfig) -> ExitCode:
     # A pipe has no status line that could show who is typing.
     sends_typing = settings.typing and not front.shows_at_once
     features = [BLOCK, LOGIN_PRESENCE] + [READ_RECEIPTS] * settings.read_receipts + [TYPING] * sends_typing
+    # A pipe shows all messages, and opens no chat that could load them.
+    features += [LAZY_HISTORY] * (not front.shows_at_once)
     login = Login(
         Server(settings.server, settings.ca),
         Credentials(front),

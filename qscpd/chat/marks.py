@@ -1,9 +1,11 @@
 """Positions and skips of sessions on their way to the store, counted until they are processed.
 
 A message has an answer, and these have none. So the queue itself asks the writer when it has processed
-them. Positions are handed over in batches, one at a time. Those that come meanwhile wait: of each
-session, conversation and kind only the highest, as the store would keep no other. So nothing grows with
-the number of frames, and the writer never gets more positions than a small transaction has.
+them. The first position waits for `_WINDOW_S`, so that those of all sessions share a transaction, and a
+peer gets several in one write. Then they are handed over in batches, one at a time, until none is left.
+Those that come meanwhile wait: of each session, conversation and kind only the highest, as the store would
+keep no other. So nothing grows with the number of frames, and the writer never gets more positions than a
+small transaction has.
 """
 
 import asyncio
@@ -21,6 +23,10 @@ _BATCH: Final = 128
 
 _SHARE: Final = 16
 """Positions of one session in a batch, as long as others wait."""
+
+_WINDOW_S: Final = 0.1
+"""How long a position waits for others at most. With the client's own pause, a sender still sees that a
+message is delivered well within a second."""
 
 _Key = tuple[int, PositionKind]
 
@@ -41,6 +47,10 @@ class MarkQueue:
         self._writer = writer
         self._hand_over = hand_over
         self._waiting: dict[Session, dict[_Key, Mark]] = {}
+        self._size = 0
+        """Positions that wait."""
+        self._window: asyncio.Handle | None = None
+        """Ends the window; None if it is over, or nothing waits."""
         self._counts: Counter[Session] = Counter()
         """Items that the writer got since it was last asked."""
         self._asked: Counter[Session] = Counter()
@@ -49,7 +59,7 @@ class MarkQueue:
         self.active = False
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return self._size
 
     def add(self, session: Session, mark: Mark) -> None:
         """Queue a position, unless a higher one of the same session waits."""
@@ -57,11 +67,18 @@ class MarkQueue:
         waiting = self._waiting.setdefault(session, {})
         key = (mark.conversation, mark.kind)
         before = waiting.get(key)
-        if before is None:
-            session.inbound.pending += 1
-        elif before.seq >= mark.seq:
+        if before is not None:
+            if before.seq < mark.seq:
+                waiting[key] = mark
             return
         waiting[key] = mark
+        session.inbound.pending += 1
+        self._size += 1
+        if self._size == 1:
+            self._window = self._loop.call_later(_WINDOW_S, self.end_window)
+        elif self._size == _BATCH and self._window is not None:  # a full batch need not wait
+            self._window.cancel()
+            self._window = self._loop.call_soon(self.end_window)
 
     def count(self, session: Session) -> None:
         """Count an item that has gone to the writer otherwise."""
@@ -69,10 +86,18 @@ class MarkQueue:
         session.inbound.pending += 1
         self._counts[session] += 1
 
+    def end_window(self) -> None:
+        """Let the positions that wait go to the writer now."""
+        if self._window is not None:
+            self._cancel_window()
+            self._hand_over()
+
     def take_batch(self) -> list[Mark]:
-        """Remove and return the next positions for the writer; none while it has some."""
+        """Remove and return the next positions for the writer; none in their window, or while it has some."""
         batch: list[Mark] = []
-        while self._asking is None and self._waiting and len(batch) < _BATCH:
+        if self._window is not None or self._asking is not None:
+            return batch
+        while self._waiting and len(batch) < _BATCH:
             session = next(iter(self._waiting))
             share = _SHARE if len(self._waiting) > 1 else _BATCH
             batch += self._take(session, min(share, _BATCH - len(batch)))
@@ -93,6 +118,8 @@ class MarkQueue:
     def close(self) -> None:
         """Drop what waits."""
         self._waiting.clear()
+        self._size = 0
+        self._cancel_window()
         self._counts.clear()
         self._asked.clear()
         if self._asking is not None:
@@ -107,7 +134,15 @@ class MarkQueue:
             self._waiting[session] = waiting
         if taken:
             self._counts[session] += len(taken)
+            self._size -= len(taken)
+            if not self._size:
+                self._cancel_window()
         return taken
+
+    def _cancel_window(self) -> None:
+        if self._window is not None:
+            self._window.cancel()
+            self._window = None
 
     def _processed(self, asking: asyncio.Task[None]) -> None:
         self._asking = None

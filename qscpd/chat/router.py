@@ -216,6 +216,10 @@ class Router:
         self._log.closed(session, reason)
         self.unregister(session, reason)
 
+    def flush_marks(self) -> None:
+        """Hand positions to the store now: a session waits for its own."""
+        self.submissions.flush_marks()
+
     def skip_refused(self, session: Session) -> None:
         """Let no message wait any longer for those of this session that the store refused."""
         self.submissions.submit(PendingSkip(session, None))

@@ -83,8 +83,10 @@ class SubmissionQueue:
     def submit_mark(self, session: Session, mark: Mark) -> None:
         """Queue a position; only the highest of a session, conversation and kind waits."""
         self._marks.add(session, mark)
-        if not self._scheduled:
-            self._schedule()
+
+    def flush_marks(self) -> None:
+        """Hand positions to the writer before their time: a session that ends waits for its own."""
+        self._marks.end_window()
 
     def submit_skip(self, session: Session, message_id: str) -> None:
         """Queue a skip; the session's later messages stay behind it."""

@@ -16,9 +16,15 @@ from qscpd.setup.pki import check_authority_key
 _RECORD: Final = 16 * 1024
 """Most bytes of plaintext in a TLS record (RFC 8446, section 5.1)."""
 
-_SLICE: Final = 4 * 1024
+_SLICE: Final = 1024
 """Bytes passed to OpenSSL at once. Its buffers never shrink, so one long list of users at login would
-cost every idle connection its size for good."""
+cost every idle connection its size for good. With 4 KiB the two cost 8 KiB more."""
+
+_BUSY_SLICE: Final = 4 * 1024
+"""The same of a busy connection: more bytes at once cost less time."""
+
+_BUSY_BYTES: Final = 2 * 1024 * 1024
+"""Bytes in slices after which a connection is busy: more than a login in a large company has."""
 
 
 class TlsError(Exception):
@@ -45,7 +51,7 @@ class TlsEngine:
         peer_closed: Whether the peer sent `close_notify`, so that nothing more will come.
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "established", "peer_closed")
+    __slots__ = ("_incoming", "_object", "_outgoing", "_slice", "_sliced", "established", "peer_closed")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -53,6 +59,9 @@ class TlsEngine:
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.established = False
         self.peer_closed = False
+        self._slice = _SLICE
+        self._sliced = 0
+        """Bytes that came or went in slices."""
 
     def receive(self, data: bytes) -> bytes:
         """Process bytes from the wire; afterwards send the bytes of `outgoing`.
@@ -63,9 +72,9 @@ class TlsEngine:
         Raises:
             TlsError: The connection is broken; an alert for the peer is in `outgoing`.
         """
-        if len(data) <= _SLICE:
+        if len(data) <= self._slice:
             return self._receive(data)
-        return b"".join([self._receive(data[at : at + _SLICE]) for at in range(0, len(data), _SLICE)])
+        return b"".join([self._receive(part) for part in self._slices(data)])
 
     def _receive(self, data: bytes) -> bytes:
         self._incoming.write(data)
@@ -104,16 +113,23 @@ class TlsEngine:
         """
         write, outgoing = self._object.write, self._outgoing
         try:
-            if len(plaintext) <= _SLICE:
+            if len(plaintext) <= self._slice:
                 write(plaintext)
                 return outgoing.read()
             records: list[bytes] = []
-            for at in range(0, len(plaintext), _SLICE):
-                write(plaintext[at : at + _SLICE])
+            for part in self._slices(plaintext):
+                write(part)
                 records.append(outgoing.read())
         except ssl.SSLError as error:
             raise TlsError(error.reason or str(error)) from error
         return b"".join(records)
+
+    def _slices(self, data: bytes) -> list[bytes]:
+        """Cut data into what OpenSSL gets at once; a connection with much of it is busy from then on."""
+        self._sliced += len(data)
+        if self._sliced >= _BUSY_BYTES:
+            self._slice = _BUSY_SLICE
+        return [data[at : at + self._slice] for at in range(0, len(data), self._slice)]
 
     def outgoing(self) -> bytes:
         """Return pending output of TLS itself (handshake, alerts, `close_notify`), and clear it."""

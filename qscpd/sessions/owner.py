@@ -34,6 +34,9 @@ class SessionOwner(Protocol[S_contra]):
     def link_lost(self, session: S_contra, reason: str) -> None:
         """Forget a session whose link is gone."""
 
+    def flush_marks(self) -> None:
+        """Hand positions to the store now: a session waits for its own."""
+
     def skip_refused(self, session: S_contra) -> None:
         """Let no message wait any longer for those of this session that the store refused."""
 

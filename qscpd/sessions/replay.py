@@ -13,6 +13,7 @@ from typing import Final
 
 from qscp import codec, frames
 from qscp.errors import ErrorCode
+from qscp.features import LAZY_HISTORY
 from qscpd.domain.ids import conversation_id, parse_conversation
 from qscpd.domain.model import ConversationRow
 from qscpd.sessions.catch_up import NEVER, CatchUp, Source
@@ -50,6 +51,7 @@ class Replay(CatchUp):
         """Conversations that are not replayed yet."""
         self._unknown: dict[int, int] = {}
         """Reported positions in conversations the account is not a member of; each gets a gap."""
+        self._is_lazy = LAZY_HISTORY in identity.features
         self._moved: set[int] = set()
         """Rooms joined or left so far; the list of conversations can be older or newer than that."""
 
@@ -137,6 +139,11 @@ class Replay(CatchUp):
     def _begin(self, row: ConversationRow) -> None:
         """Find the first message of a conversation to send; send a gap for those that are not sent."""
         position = self._positions.pop(row.id, None)
+        if position is None and self._is_lazy:
+            # Its counts and the peer's position are in the list of conversations.
+            self._send_gap(row.id, 1, row.last_seq, "older")
+            self._sent[row.id] = self._old[row.id] = row.last_seq
+            return
         start = row.read if position is None else position
         if start > row.last_seq:
             self._send_gap(row.id, row.last_seq + 1, start, "ahead")

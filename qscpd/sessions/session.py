@@ -240,6 +240,7 @@ class Session:
             self._closing_code = self._closing_code or code
             code = self._closing_code
             if self.pending:
+                self._owner.flush_marks()
                 return
         if self.closed:
             return

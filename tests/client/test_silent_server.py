@@ -38,8 +38,8 @@ async def test_a_link_that_swallows_everything_is_replaced(
         await server.until(ScriptedServer.bodies)
         link.swallows = True
         front.type("two")
-        await until(lambda: session.tries)
-        link.swallows = False
+        await session.until_tried(1)
+        link.swallows = False  # Before the new connection sends anything: its handshake would wait 10 s.
         await server.until(lambda script: len(script.stored("alice", "dave")) == 2)
         assert session.engine
         assert not session.engine.waiting

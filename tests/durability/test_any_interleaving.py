@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from qscp import frames
+from qscp.features import LAZY_HISTORY
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
 from qscpd.sessions import catch_up, replay
@@ -60,7 +61,11 @@ class Interleavings(RuleBasedStateMachine):
         self.patches.enter_context(mock.patch.multiple(catch_up, _PAGE=3, _BUFFER_BYTES=700))
         self.patches.enter_context(mock.patch.object(replay, "_NEW_DEVICE", 5))
         self.patches.enter_context(tiny_transactions())
-        self.devices = [Device(user, device_id(n), IdMaker(n)) for n, user in enumerate(DEVICES, 1)]
+        # Every other device starts conversations at their end.
+        self.devices = [
+            Device(user, device_id(n), IdMaker(n), (LAZY_HISTORY,) * (n % 2))
+            for n, user in enumerate(DEVICES, 1)
+        ]
         self.peers: dict[int, InProcessPeer] = {}
         self.full = False
         self.resumed: set[InProcessPeer] = set()

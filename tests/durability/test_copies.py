@@ -171,6 +171,12 @@ class Copies(RuleBasedStateMachine):
         if quits:
             self.devices[number].start()
 
+    @rule(number=NUMBERS)
+    def replace(self, number: int) -> None:
+        """Lose a device with its disk, and begin with a new one."""
+        self.drop(number, committed=True, quits=False)
+        self.devices[number].forget()
+
     @rule(number=NUMBERS, pages=st.integers(0, 3), kinds=st.lists(KINDS, max_size=4), back=BACK)
     def slow_login(self, number: int, pages: int, kinds: list[EntryKind], back: int) -> None:
         """Log in and read some pages of the replay; amend a message meanwhile, here and elsewhere."""

@@ -102,9 +102,9 @@ async def test_good_logins_come_through_a_flood_of_bad_ones(start_daemon: StartD
     assert 6 <= codes["bad_credentials"] <= 12
     assert codes["busy"] == 1
     assert (await log_in(wires, daemon, "alice", "127.0.1.1"))["type"] == "auth_ack"
+    await until(lambda: "auth.deferred" in [entry["event"] for entry in daemon.sessions()])
     failed = [entry["remote"] for entry in daemon.sessions() if entry["event"] == "auth.fail"]
     assert failed == [ATTACKER] * min(codes["bad_credentials"], 10)
-    await until(lambda: "auth.deferred" in [entry["event"] for entry in daemon.sessions()])
 
 
 async def test_guesses_at_the_same_time_are_no_more_than_one_by_one(

@@ -286,6 +286,7 @@ async def test_blocks_outlive_the_daemon(start_daemon: StartDaemon, wires: Wires
     exported = await asyncio.to_thread(daemon.run, "export", "alice")
     (line,) = [each for each in map(json.loads, exported.stdout.splitlines()) if each["type"] == "block"]
     assert (line["name"], line["account"]) == ("bob", "a2")
+    await wires.close()  # which the shutdown would wait for
     assert daemon.stop() == 0
     daemon = start_daemon()
     assert await listed(await wires.connect(daemon), "alice") == [("bob", "a2")]

@@ -145,13 +145,14 @@ async def test_the_end_of_a_certificate(
         (16, "certificate.ends_soon", "error", "expires soon"),
         (10, "certificate.expired", "error", "expired on"),
     ):
-        wall_clock.jump(days * DAY)
         count = 1 + sum(line["event"] == event for line in daemon.log)
+        wall_clock.jump(days * DAY)
         line = await asyncio.to_thread(daemon.wait_for_log, event, count)
         assert (line["level"], sentence in line["reason"]) == (level, True)
         assert sentence in await warning_of(daemon)
         alice.send(chat("bob", sentence))
         assert (await bob.receive_type("chat"))["body"] == sentence
+    await wires.close()  # which the shutdown would wait for
     assert await asyncio.to_thread(daemon.stop) == 0
     again = start_daemon()
     again.expected_errors.add("certificate.expired")

@@ -5,13 +5,9 @@ import signal
 import pytest
 
 from tests.support.clients import Clients, until_notice, until_shown
-from tests.support.daemon import Daemon, StartDaemon
+from tests.support.daemon import StartDaemon
+from tests.support.ports import listen_on_free_port
 from tests.support.storage import stored_messages
-
-
-def restarted(start_daemon: StartDaemon, old: Daemon) -> Daemon:
-    """Start the daemon again, on the same port."""
-    return start_daemon(f"server.listen=127.0.0.1:{old.port}")
 
 
 async def test_messages_to_an_offline_user_arrive_at_login(
@@ -56,7 +52,8 @@ async def test_a_conversation_goes_on_over_a_restart(
     start_daemon: StartDaemon, clients: Clients, number: signal.Signals
 ) -> None:
     """Messages typed while the daemon is down are sent after its restart, once and in order."""
-    first = start_daemon()
+    listen = listen_on_free_port()
+    first = start_daemon(listen)
     alice = await clients.start(first, "alice", "bob")
     bob = await clients.start(first, "bob", "alice")
     texts = [f"a{count}" for count in range(300)]
@@ -67,7 +64,7 @@ async def test_a_conversation_goes_on_over_a_restart(
     first.wait()
     alice.type(*texts[200:])
     await alice.until(lambda each: any("reconnecting" in line for line in each.err))
-    restarted(start_daemon, first)
+    start_daemon(listen)
     await bob.until(lambda each: len(each.out) >= 300)
     assert await alice.ends() == 0
     assert await bob.ends() == 0
@@ -101,7 +98,8 @@ async def test_hiding_lasts_over_starts_and_reconnects(start_daemon: StartDaemon
     def is_delivered(line: str) -> bool:
         return "delivered" in line and "second" in line
 
-    daemon = start_daemon()
+    listen = listen_on_free_port()
+    daemon = start_daemon(listen)
     alice = await clients.start(daemon, "alice", "bob", "are you there?")
     bob = await clients.start(daemon, "bob")
     await until_notice(alice, "bob is online")
@@ -123,7 +121,7 @@ async def test_hiding_lasts_over_starts_and_reconnects(start_daemon: StartDaemon
     daemon.wait()
     for each in (alice, bob):
         await until_notice(each, "reconnecting")
-    daemon = restarted(start_daemon, daemon)
+    daemon = start_daemon(listen)
     for each in (alice, bob):
         await until_notice(each, "Reconnected.")
     # A later change of presence that alice sees: those before it have come.

@@ -11,6 +11,7 @@ import pytest
 from qscpd.setup.pki import AuthorityFiles
 from tests.support.clients import Clients, until_notice, until_shown
 from tests.support.daemon import PASSWORD, Daemon, StartDaemon
+from tests.support.ports import listen_on_free_port
 
 if sys.platform != "win32":
     from tests.support.terminal import Terminal, on_terminal
@@ -90,7 +91,8 @@ async def test_actions_while_the_daemon_is_down_happen_once(
     start_daemon: StartDaemon, clients: Clients, number: signal.Signals
 ) -> None:
     """Messages and events typed while the daemon is down are sent once, in order."""
-    first = start_daemon()
+    listen = listen_on_free_port()
+    first = start_daemon(listen)
     alice = await clients.start(first, "alice", "/create #dev full", "one", "two", "three")
     bob = await clients.start(first, "bob", "/join #dev", "/history", "four")
     await until_shown(alice, "(4) bob: four")
@@ -98,7 +100,7 @@ async def test_actions_while_the_daemon_is_down_happen_once(
     first.wait()
     alice.type("five", "/edit 1 eins", "/redact 2", "/react 4 ok", "six")
     await until_notice(alice, "reconnecting")
-    start_daemon(f"server.listen=127.0.0.1:{first.port}")
+    start_daemon(listen)
     await until_shown(bob, "(9) alice: six")
     assert await alice.ends() == 0
     assert await bob.ends("/last 20") == 0
@@ -114,7 +116,8 @@ async def test_actions_while_the_daemon_is_down_happen_once(
 
 async def test_a_killed_client_does_what_was_typed(start_daemon: StartDaemon, clients: Clients) -> None:
     """A killed client does its saved actions at the next start: once, in order, to the same messages."""
-    first = start_daemon()
+    listen = listen_on_free_port()
+    first = start_daemon(listen)
     alice = await clients.start(first, "alice", "/create #dev", "one", "two")
     bob = await clients.start(first, "bob", "/join #dev", "three")
     await until_shown(alice, "(3) bob: three")
@@ -123,7 +126,7 @@ async def test_a_killed_client_does_what_was_typed(start_daemon: StartDaemon, cl
     alice.type("/edit 1 eins", "/redact 2", "/react 3 ok", "/reply 3 yes", "/status")
     await alice.until(lambda each: sum("pending" in line for line in each.err) == len("abcd"))
     await alice.kill()
-    start_daemon(f"server.listen=127.0.0.1:{first.port}")
+    start_daemon(listen)
     again = await clients.start(first, "alice", "#dev", "/last 9")
     await until_notice(again, "(end of the last messages)")
     last = [

@@ -75,6 +75,7 @@ async def test_a_damaged_message_bars_nobody(start_daemon: StartDaemon, wires: W
     assert found - {6} == {1, 2, 4, 5}  # 6 may not be indexed yet
     assert (await later.receive_type("chat_nack"))["code"] == "unknown_message"
     assert (await later.receive_type("chat_ack"))["seq"] == 7
+    daemon.wait_for_log("store.damaged")
     assert len([each for each in daemon.log if each["event"] == "store.damaged"]) == 1
     assert json.loads(daemon.run("status", "--json").stdout)["damaged"] == 1
     await wires.close()

@@ -122,6 +122,7 @@ async def test_positions_at_a_full_disk(start_daemon: StartDaemon, wires: Wires,
         await asyncio.to_thread(daemon.run, "listusers")
         bob.send({"type": "received", "conversation": conversation, "seq": 1})
         assert (await alice.receive_type("delivered"))["seq"] == 1
+        await wires.close()  # which the shutdown would wait for
         assert await asyncio.to_thread(daemon.stop) == 0  # before the disk is gone
 
 

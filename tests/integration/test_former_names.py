@@ -127,6 +127,7 @@ async def test_a_name_is_given_away_while_away(start_daemon: StartDaemon, wires:
     in_room = [each for each in missed if place.concerns(each)]
     assert [each["from"] for each in in_room if each["type"] == "react"] == ["bob~1"]
     # A restarted daemon has the same names.
+    await wires.close()  # which the shutdown would wait for
     assert daemon.stop() == 0
     (alice,) = await wires.login(start_daemon(), "alice")
     listed = await infos(alice)

@@ -4,6 +4,7 @@ import asyncio
 
 from tests.support.clients import Client, Clients
 from tests.support.daemon import PASSWORD, Daemon, StartDaemon
+from tests.support.ports import listen_on_free_port
 from tests.support.storage import stored_messages
 
 
@@ -54,7 +55,8 @@ async def test_a_name_is_given_away_while_connected(start_daemon: StartDaemon, c
 
 async def test_a_name_is_given_away_while_away(start_daemon: StartDaemon, clients: Clients) -> None:
     """What was typed for the first bob without a connection is refused at the next start."""
-    first = start_daemon()
+    listen = listen_on_free_port()
+    first = start_daemon(listen)
     alice = await clients.start(first, "alice", "bob", "one")
     await alice.until(lambda each: has_error(each, "stored for bob"))
     assert await alice.ends() == 0
@@ -66,7 +68,7 @@ async def test_a_name_is_given_away_while_away(start_daemon: StartDaemon, client
     await alice.kill()
     await give_away(first, "bob")
     # On the same port: what a client keeps belongs to a server's address.
-    daemon = start_daemon(f"server.listen=127.0.0.1:{first.port}")
+    daemon = start_daemon(listen)
     alice = await clients.start(daemon, "alice")
     await alice.until(lambda each: has_error(each, "the account was deleted"))
     await alice.ends()

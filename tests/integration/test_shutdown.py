@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.daemon import PASSWORD, StartDaemon
 from tests.support.storage import stored_messages
+from tests.support.waiting import until
 from tests.support.wire import Wires, chat, message_id
 
 
@@ -101,6 +102,7 @@ async def test_a_login_in_progress_gets_bye(start_daemon: StartDaemon, wires: Wi
     """A login whose password is being checked gets `bye`, and does not delay the end."""
     daemon = start_daemon()
     wire = await wires.connect(daemon)
+    await until(daemon.sessions)  # Without the end of its handshake a connection gets no `bye`.
     wire.send({"type": "auth", "user": "alice", "password": PASSWORD})
     daemon.process.send_signal(signal.SIGTERM)
     assert (await wire.rest())[-1]["type"] == "bye"

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -30,7 +31,9 @@ async def start_on(tmp_path: Path, authority: AuthorityFiles) -> AsyncIterator[S
         config = write_config(tmp_path, authority)
         add_accounts(tmp_path / "qscpd.db", {"alice": PASSWORD, "bob": PASSWORD})
         port = free_port()
-        daemon = Daemon(tmp_path, config, [f"server.listen=127.0.0.1:{port}"], stderr=stderr)
+        settings = [f"server.listen=127.0.0.1:{port}"]
+        # asyncio's debug mode could add lines about slow steps, and nobody reads what else it finds.
+        daemon = Daemon(tmp_path, config, settings, debug=False, stderr=stderr)
         started.append(daemon)
         daemon.port = port
         await until(lambda: daemon.run("status").returncode == 0 or daemon.process.poll() is not None)
@@ -42,13 +45,14 @@ async def start_on(tmp_path: Path, authority: AuthorityFiles) -> AsyncIterator[S
 
 
 async def check_chat(daemon: Daemon, wires: Wires) -> None:
-    """Log in, send a message, and change an account, which is logged."""
+    """Log in, send a message, change an account, which is logged, and leave."""
     alice, bob = await wires.login(daemon, "alice", "bob")
     assert daemon.run("lock", "bob").returncode == 0
     assert daemon.run("unlock", "bob").returncode == 0
     alice.send(chat("bob", "hello"))
     await alice.receive_type("chat_ack")
     await bob.rest()
+    await wires.close()  # which the shutdown would wait for
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -103,7 +107,7 @@ async def test_a_terminal_that_was_stopped(start_on: StartOn, wires: Wires) -> N
     """Ctrl-S at the terminal stops what is shown, and nothing else; Ctrl-C still ends the daemon."""
     keyboard, terminal = os.openpty()
     daemon = await start_on(terminal)
-    os.write(keyboard, b"\x13")
+    termios.tcflow(terminal, termios.TCOOFF)  # The kernel handles a typed Ctrl-S some time later.
     await check_chat(daemon, wires)
     assert await asyncio.to_thread(daemon.stop, signal.SIGINT) == 0
     os.close(terminal)

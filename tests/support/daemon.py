@@ -96,7 +96,7 @@ class Daemon:
         directory: Where its store, its logs and its admin socket are.
         config: Its configuration.
         port: Where it listens.
-        log: Log lines from its standard error.
+        log: Log lines from its standard error, without asyncio's about slow steps.
     """
 
     def __init__(
@@ -138,8 +138,9 @@ class Daemon:
         return self.directory / "qscpd.db"
 
     def sessions(self) -> list[LogLine]:
-        """Return the entries of the session log so far."""
-        return [json.loads(line) for line in (self.directory / "sessions.log").read_text().splitlines()]
+        """Return the entries of the session log so far, without one that is half written."""
+        whole, _, _ = (self.directory / "sessions.log").read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     def wait_for_log(self, event: str, count: int = 1) -> LogLine:
         """Wait until it has logged an event that many times, and return the last of them."""
@@ -204,11 +205,16 @@ class Daemon:
             for line in stderr:
                 with self._changed:
                     self.text.append(line)
-                    if line.startswith("{"):
-                        self.log.append(json.loads(line))
+                    if line.startswith("{") and not _is_slow_step(entry := json.loads(line)):
+                        self.log.append(entry)
                     self._changed.notify_all()
         with self._changed:
             self._changed.notify_all()
+
+
+def _is_slow_step(entry: LogLine) -> bool:
+    """Return whether a line is of asyncio, about a step of the loop that took long, as any can."""
+    return bool(entry["event"].startswith("Executing <"))
 
 
 class StartDaemon(Protocol):

@@ -233,6 +233,7 @@ class RouterDouble(Router):
     def flush(self) -> None:
         """End the tick: handle all input, hand over what was submitted, then write what was sent."""
         self.run_turns()
+        self.submissions.flush_marks()
         self.submissions.hand_over()
         self.output.flush()
 

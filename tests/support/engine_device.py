@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from qscp import frames
+from qscp.features import LAZY_HISTORY
 from qscp_client.core import events
 from qscp_client.core.chat_state import TypedLine
 from qscp_client.core.conversation import Conversation
@@ -47,13 +48,18 @@ class EngineDevice:
         self.engine = Engine(self.user, self._make_id, clock, self._disk.load())
         self._flush()
 
+    def forget(self) -> None:
+        """Start the client on an empty disk, as a new device does."""
+        self._disk = Disk()
+        self.start()
+
     # --- the connection
 
     def auth(self, password: str) -> frames.Auth:
         """Return the login frame."""
         self.lose()
         self.ended = ""
-        return frames.Auth(user=self.user, password=password, device=self._device)
+        return frames.Auth(user=self.user, password=password, device=self._device, features=[LAZY_HISTORY])
 
     def lose(self) -> None:
         """Note that the connection is lost."""

@@ -6,7 +6,7 @@ Nothing runs between two calls, so that a test can order all events.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
 from unittest import mock
@@ -276,10 +276,10 @@ class InProcessServer:
             connected.send(*device.resume(), *device.resend())
         return connected
 
-    async def visitor(self, user: str) -> InProcessPeer:
+    async def visitor(self, user: str, features: Sequence[str] = ()) -> InProcessPeer:
         """Log in a user without a device and without `resume`."""
         connected = self.connect()
-        connected.send(frames.Auth(user=user, password="x"))
+        connected.send(frames.Auth(user=user, password="x", features=list(features)))
         await self.settle()
         assert "auth_ack" in connected.kinds()
         return connected
@@ -296,6 +296,7 @@ class InProcessServer:
         async with patiently():
             while calm < _CALM:
                 before = self._count()
+                self.router.flush_marks()
                 if self.failure is None:
                     with contextlib.suppress(StoreError):
                         await self.writer.drained()

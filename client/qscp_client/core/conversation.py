@@ -35,6 +35,7 @@ class Conversation:
         backlog: What was applied and waits to be shown.
         delivery: The delivery state of your own messages.
         known: The messages that commands can target.
+        skipped: The seq that it began at, without its messages, until the server has counted them; else 0.
         dropped: The seq up to which messages were dropped, as amendments of them might be missing.
     """
 
@@ -59,6 +60,7 @@ class Conversation:
         self.backlog = Backlog()
         self.delivery = DeliveryTracker()
         self.known = MessageCache()
+        self.skipped = 0
         self.dropped = 0
 
     @property
@@ -70,6 +72,11 @@ class Conversation:
     def is_room(self) -> bool:
         """Whether it is a room's."""
         return is_room(self.name)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether messages are to come that the chat shows before those that are applied now."""
+        return self.backlog.requested or bool(self.skipped)
 
     # --- what the server sends
 

@@ -51,6 +51,10 @@ class ConversationList:
         """Count a room as listed: you are a member of it by now."""
         self._ids.add(conversation_id)
 
+    def expect(self, conversation_id: str) -> None:
+        """Ask for the list again if it has come past a conversation, whose counts are needed."""
+        self._conversations.outdated |= conversation_id in self._ids
+
     def apply(self, page: frames.Conversations) -> Iterator[tuple[Conversation, frames.ConversationInfo]]:
         """Apply a page, and ask for the next one; yield its conversations."""
         for info in page.conversations:

@@ -14,7 +14,7 @@ class Cursors:
     applied: int | None = None
     """The newest seq that was applied, as saved on disk; None before the first."""
     reported: int = 0
-    """The newest seq sent by `received`; 0 if the server may have lost it."""
+    """The newest seq sent by `received`, or that needs no report; 0 if the server may have lost it."""
     displayed: int = 0
     """The newest seq displayed in the chat that can be reported as read."""
     read_reported: int = 0
@@ -30,10 +30,17 @@ class Cursors:
         """Whether a seq was applied before."""
         return self.applied is not None and seq <= self.applied
 
-    def apply(self, seq: int) -> bool:
-        """Advance `applied`; return False if the seq was applied before."""
+    def apply(self, seq: int, *, is_mine: bool = False) -> bool:
+        """Advance `applied`; return False if the seq was applied before.
+
+        Args:
+            seq: The seq.
+            is_mine: Whether it is of your own message or amendment: nobody waits for its receipt.
+        """
         if self.has_applied(seq):
             return False
+        if is_mine and self.applied is not None and not self.has_received_to_report:
+            self.reported = seq
         self.applied = seq
         return True
 
@@ -59,10 +66,22 @@ class Cursors:
 
     def take_received(self) -> int | None:
         """Return the seq to send by `received`, and count it as reported; None if there is nothing new."""
-        if self.applied is None or self.applied <= self.reported:
+        if not self.has_received_to_report:
             return None
-        self.reported = self.applied
+        self.reported = self.applied or 0
         return self.reported
+
+    def skip_received(self, seq: int) -> bool:
+        """Count a seq as reported that another device has reported; return whether it was not."""
+        if seq <= self.reported:
+            return False
+        self.reported = seq
+        return True
+
+    @property
+    def has_received_to_report(self) -> bool:
+        """Whether `take_received` has something."""
+        return self.applied is not None and self.applied > self.reported
 
     def take_read(self) -> int | None:
         """Return the seq to send by `read`, and count it as reported; None if there is nothing new."""

@@ -367,6 +367,7 @@ class Engine:
                 self._room_requests.receive(frame)
             case _ if not self._rooms.receive(frame):
                 self._sync.receive(frame)
+                self._history.load()
                 self._welcome()
                 self._rooms.check()
             case _:

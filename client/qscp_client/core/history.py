@@ -42,6 +42,11 @@ class History:
         limit = min(max(conversation.unread.last - conversation.start, 1), _UNREAD)
         self._requests.ask(PendingHistory(conversation, None, limit, is_unread=True))
 
+    def load(self) -> None:
+        """Ask for what the open chat has to show, if the server has counted that by now."""
+        if (conversation := self._sync.lazy.take_unloaded()) is not None:
+            self.ask_unread(conversation)
+
     def ask_older(self, conversation: Conversation, count: int) -> None:
         """Ask for messages before those that were shown in the chat."""
         if self._is_asked(conversation):
@@ -88,10 +93,19 @@ class History:
                 pending = self._requests.take_history()
                 if pending is not None and pending.is_unread:
                     self._sync.show_unread(pending.conversation, pending.page)
+            case frames.Error(ref="conversations"):
+                self._do_without_counts()
             case frames.Error(ref="search"):
                 self._requests.take_search()
             case _:
                 pass
+
+    def _do_without_counts(self) -> None:
+        """Show what came after the beginning of conversations that the server could not count."""
+        for conversation in self._sync.conversations:
+            if conversation.skipped:
+                conversation.skipped = 0
+                self._sync.show_unread(conversation, None)
 
     def _add_page(self, page: frames.History) -> None:
         if (pending := self._requests.take_history()) is None:
@@ -110,9 +124,44 @@ class History:
         if pending.is_unread:
             self._sync.show_unread(pending.conversation, page)
         elif pending.is_again:
-            self._sync.show_again(pending.conversation, page)
+            self._show_again(pending.conversation, page)
         else:
-            self._sync.show_older(pending.conversation, page)
+            self._show_older(pending.conversation, page)
+
+    def _show_older(self, conversation: Conversation, page: frames.History) -> None:
+        """Show a page of older messages."""
+        conversation.extend_back(page)
+        if not page.messages and not page.gaps:
+            self._out.show(Notice(NoticeCode.NO_OLDER_MESSAGES, name=conversation.name))
+            return
+        if page.cursor is not None:
+            end = NoticeCode.OLDER_END_MORE
+        elif page.first_seq <= 1:
+            end = NoticeCode.OLDER_END_FIRST
+        elif conversation.is_room:
+            end = NoticeCode.OLDER_END_HIDDEN
+        else:
+            end = NoticeCode.OLDER_END_REMOVED
+        self._sync.timeline.show_page(
+            conversation,
+            conversation.items_of(page),
+            Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
+            Notice(end),
+            numbered=False,
+        )
+
+    def _show_again(self, conversation: Conversation, page: frames.History) -> None:
+        """Show a page of the newest messages once more, with their numbers."""
+        if not page.messages and not page.gaps:
+            self._out.show(Notice(NoticeCode.NO_MESSAGES, name=conversation.name))
+            return
+        self._sync.timeline.show_page(
+            conversation,
+            conversation.items_of(page),
+            Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
+            Notice(NoticeCode.LAST_END),
+            numbered=True,
+        )
 
     def _add_found(self, page: frames.SearchResults) -> None:
         if (search := self._requests.take_search()) is None:

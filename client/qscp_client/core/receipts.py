@@ -1,5 +1,7 @@
-"""Receipts to the server: `received` and `read`, at most once per conversation in 200 ms. Sans-I/O."""
+"""Receipts to the server, `received` and `read`, coalesced: few, and never without the last one. Sans-I/O."""
 
+import dataclasses
+import math
 from typing import Final
 
 from qscp import frames
@@ -8,6 +10,22 @@ from qscp_client.core.conversation import Conversation
 from qscp_client.core.effects import Clock, Output
 
 _PAUSE_S: Final = 0.2
+"""How long a receipt waits for others: messages often come together, and several conversations move."""
+
+_RECEIVED_S: Final = 0.5
+"""Time between two `received` of a conversation: the sender still sees `delivered` within a second."""
+
+_READ_S: Final = 1.0
+"""Time between two `read` of a conversation: nothing but a count of unread messages waits for it."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Sent:
+    """A conversation of which something was reported over this connection, and when the next can follow."""
+
+    conversation: Conversation
+    next_received: float = -math.inf
+    next_read: float = -math.inf
 
 
 class Receipts:
@@ -29,15 +47,13 @@ class Receipts:
         self._out = out
         self._clock = clock
         self._moved: dict[str, Conversation] = {}
-        self._sent: dict[str, Conversation] = {}
+        self._sent: dict[str, _Sent] = {}
         self._hidden = False
         self._withheld: dict[str, Conversation] = {}
 
     def schedule(self, conversation: Conversation) -> None:
         """Report a conversation soon: it was applied further, or read."""
-        self._moved[conversation.id] = conversation
-        if self.due is None:
-            self.due = self._clock.now() + _PAUSE_S
+        self._wait(conversation, self._clock.now() + _PAUSE_S)
 
     def hide(self, *, hidden: bool) -> None:
         """Withhold `received`, which others see as `delivered`, or report what was withheld."""
@@ -71,9 +87,9 @@ class Receipts:
 
     def lost(self) -> None:
         """Note that the connection is lost, and maybe what was sent last with it."""
-        for conversation in self._sent.values():
-            conversation.cursors.repeat_received()
-            self._moved[conversation.id] = conversation
+        for sent in self._sent.values():
+            sent.conversation.cursors.repeat_received()
+            self._moved[sent.conversation.id] = sent.conversation
         self._sent.clear()
         self.due = None
 
@@ -83,20 +99,50 @@ class Receipts:
         Args:
             at_once: Send also what is not due yet, as before `bye`.
         """
-        if self.due is None or (self.due > self._clock.now() and not at_once):
+        now = self._clock.now()
+        if self.due is None or (self.due > now and not at_once):
             return
         self.due = None
         moved, self._moved = self._moved, {}
         for conversation in moved.values():
-            self._send(conversation)
-        self._sent |= moved
+            self._send(conversation, math.inf if at_once else now, now)
 
-    def _send(self, conversation: Conversation) -> None:
-        # In a room nobody sees what others have received.
+    def _send(self, conversation: Conversation, until: float, now: float) -> None:
+        """Send the receipts of a conversation that were to wait until a time at most, and keep the others."""
+        cursors = conversation.cursors
+        sent = self._sent.setdefault(conversation.id, _Sent(conversation))
         if self._hidden and not conversation.is_room:
             self._withheld[conversation.id] = conversation
-        elif not conversation.is_room and (seq := conversation.cursors.take_received()) is not None:
+        elif (
+            not conversation.is_room
+            and sent.next_received <= until
+            and (seq := cursors.take_received()) is not None
+        ):
             self._out.frames.append(frames.Received(conversation.id, seq))
             self._out.changes.append(Reported(conversation.id, seq))
-        if (seq := conversation.cursors.take_read()) is not None:
+            sent.next_received = now + _RECEIVED_S
+        if sent.next_read <= until and (seq := cursors.take_read()) is not None:
             self._out.frames.append(frames.ClientRead(conversation.id, seq))
+            sent.next_read = now + _READ_S
+        if self._has_received(conversation) or cursors.has_read_to_report:
+            self._wait(conversation, now)
+
+    def _wait(self, conversation: Conversation, earliest: float) -> None:
+        """Let a conversation wait for its next receipt."""
+        self._moved[conversation.id] = conversation
+        due = max(earliest, self._next(conversation))
+        self.due = due if self.due is None else min(self.due, due)
+
+    def _next(self, conversation: Conversation) -> float:
+        """Return when the first receipt of a conversation can be sent that it has to send."""
+        sent = self._sent.get(conversation.id)
+        if sent is None:
+            return -math.inf
+        received = sent.next_received if self._has_received(conversation) else math.inf
+        read = sent.next_read if conversation.cursors.has_read_to_report else math.inf
+        first = min(received, read)
+        return first if first < math.inf else -math.inf
+
+    def _has_received(self, conversation: Conversation) -> bool:
+        """Return whether `received` has to be sent; in a room nobody sees what others have received."""
+        return conversation.cursors.has_received_to_report and not conversation.is_room and not self._hidden

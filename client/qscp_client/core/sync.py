@@ -12,6 +12,7 @@ from qscp_client.core.conversation_list import ConversationList
 from qscp_client.core.conversations import FORMER, Conversations
 from qscp_client.core.early_acks import EarlyAcks
 from qscp_client.core.effects import Clock, Output
+from qscp_client.core.lazy_history import LazyHistory
 from qscp_client.core.memory import REPLAYED_LIMIT
 from qscp_client.core.messages import (
     Amendment,
@@ -49,6 +50,7 @@ class Sync:
         list: The server's list of them.
         receipts: What is reported to the server.
         timeline: The timeline that shows them.
+        lazy: Those that began at their end.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class Sync:
         self.list = ConversationList(out, self.conversations)
         self.receipts = Receipts(out, clock)
         self.timeline = Timeline(me, out, chat, self.receipts, blocks)
+        # A pipe shows all messages, and opens no chat that could load them.
+        self.lazy = LazyHistory(out, self.list, self.receipts, self.timeline, enabled=not shows_at_once)
         self._me = me
         self._out = out
         self._sender = sender
@@ -85,6 +89,7 @@ class Sync:
             Whether the server has another history than before: ids of conversations mean something else.
         """
         self.live = False
+        self.lazy.connected(ack)
         self._replayed.clear()
         history = (ack.epoch, ack.account)
         is_another = history != self._history
@@ -106,7 +111,7 @@ class Sync:
         self.list.connected(is_new=is_another)
         for conversation in self.conversations:
             conversation.connected()
-            if (conversation.cursors.applied or 0) > conversation.cursors.reported:
+            if conversation.cursors.has_received_to_report:
                 self.receipts.schedule(conversation)
         self.receipts.connected()
         return is_another
@@ -139,7 +144,7 @@ class Sync:
         """
         self.timeline.repeat_first(name)
         conversation = self.conversations.named(name)
-        if conversation is None:
+        if conversation is None or conversation.skipped:
             return None
         if self._shows_at_once:
             self.timeline.display_applied(conversation)
@@ -165,41 +170,6 @@ class Sync:
         else:
             conversation.mark_missing()
         self._show_backlog(conversation)
-
-    def show_older(self, conversation: Conversation, page: frames.History) -> None:
-        """Show a page of older messages."""
-        conversation.extend_back(page)
-        if not page.messages and not page.gaps:
-            self._show(Notice(NoticeCode.NO_OLDER_MESSAGES, name=conversation.name))
-            return
-        if page.cursor is not None:
-            end = NoticeCode.OLDER_END_MORE
-        elif page.first_seq <= 1:
-            end = NoticeCode.OLDER_END_FIRST
-        elif conversation.is_room:
-            end = NoticeCode.OLDER_END_HIDDEN
-        else:
-            end = NoticeCode.OLDER_END_REMOVED
-        self.timeline.show_page(
-            conversation,
-            conversation.items_of(page),
-            Notice(NoticeCode.OLDER_BEGIN, name=conversation.name),
-            Notice(end),
-            numbered=False,
-        )
-
-    def show_again(self, conversation: Conversation, page: frames.History) -> None:
-        """Show a page of the newest messages once more, with their numbers."""
-        if not page.messages and not page.gaps:
-            self._show(Notice(NoticeCode.NO_MESSAGES, name=conversation.name))
-            return
-        self.timeline.show_page(
-            conversation,
-            conversation.items_of(page),
-            Notice(NoticeCode.LAST_BEGIN, name=conversation.name),
-            Notice(NoticeCode.LAST_END),
-            numbered=True,
-        )
 
     # --- what the server sends
 
@@ -291,8 +261,11 @@ class Sync:
             conversation.rewind(frame.first - 1)
             self._save_position(conversation, frame.first - 1)
             return
+        is_skipped = self.lazy.skip(conversation, frame)
         self._apply_early(conversation, frame.last + 1)
         conversation.miss(frame.first, frame.last, frame.reason)
+        if is_skipped:
+            return
         self._advance(conversation, frame.last)
         missing = Missing(frame.first, frame.last, frame.reason)
         if self.timeline.is_open(conversation) or self._shows_at_once:
@@ -311,6 +284,8 @@ class Sync:
         for conversation, info in self.list.apply(frame):
             self.timeline.deliver(conversation, info.delivered)
             self.receipts.confirm_read(conversation, info.read)
+            if conversation.skipped and not self.lazy.count(conversation):
+                self._show_backlog(conversation)
         if frame.cursor is None:
             for gone in map(self.leave, self.list.end()):
                 if gone is None or not gone.is_room or FORMER in gone.name:  # you are in one of that name
@@ -354,13 +329,13 @@ class Sync:
         if item.repeated:
             self.timeline.confirm(conversation, item)
             return
-        self._advance(conversation, item.seq)
+        self._advance(conversation, item.seq, is_mine=item.sender == self._me)
         if isinstance(item, Message):
             conversation.apply_message(item)
         else:
             item = conversation.apply_amendment(item)
         is_open = self.timeline.is_open(conversation)
-        if is_open and not conversation.backlog.requested:
+        if is_open and not conversation.is_loading:
             self.timeline.display(conversation, item)
             return
         if is_open or not (self._shows_at_once or item.here):
@@ -381,8 +356,8 @@ class Sync:
             return False
         return not conversation.is_room or item.sender == self._me or conversation.unread.is_mention(item)
 
-    def _advance(self, conversation: Conversation, seq: int) -> None:
-        if conversation.cursors.apply(seq):
+    def _advance(self, conversation: Conversation, seq: int, *, is_mine: bool = False) -> None:
+        if conversation.cursors.apply(seq, is_mine=is_mine):
             self._save_position(conversation, seq)
 
     def _save_position(self, conversation: Conversation, seq: int) -> None:

@@ -1,8 +1,6 @@
 """Conversations and their messages as a member sees them, in SQLite."""
 
 from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from itertools import islice
 from typing import Any, Final
 
 from qscpd.domain.messages import as_seen
@@ -23,19 +21,10 @@ from qscpd.store.sqlite.blocks import BlockReader
 from qscpd.store.sqlite.chunk_reader import SCOPE, ChunkReader, Scope
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.tail import Tail, merge_last
+from qscpd.store.sqlite.unread import Listed, UnreadReader
 
 _FIELDS: Final = len(ConversationRow._fields)
 """Columns of a conversation; the time of its newest message and its scope follow."""
-
-_UNREAD: Final = 1000
-"""Where counting unread messages stops."""
-
-_COUNTED: Final = 10_000
-"""Messages behind the read position that are looked at, in one conversation: one's own are unread by nobody,
-and there can be any number of them."""
-
-_MESSAGE: Final = 64
-"""What counting a message costs, in bytes that are read: about 1 µs. A chunk of short texts is small."""
 
 _CONVERSATION: Final = f"""
     SELECT c.id, p.account, coalesce(a.name, r.name),
@@ -53,7 +42,9 @@ _CONVERSATION: Final = f"""
 """Conversations that an account can see: its pairs, and the rooms that it is a member of. A pair without a
 stored message, because only a refused one was sent, is hidden from both."""
 
-_CONVERSATIONS: Final = f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY m.conversation LIMIT ?"
+_CONVERSATIONS: Final = (
+    f"{_CONVERSATION} AND m.account = ? AND m.conversation > ? ORDER BY m.conversation LIMIT ?"
+)
 
 
 class HistoryReader:
@@ -72,6 +63,7 @@ class HistoryReader:
         self._accounts = accounts
         self._blocks = blocks
         self._reader = reader
+        self._unread = UnreadReader(db, reader)
 
     # --- conversations
 
@@ -128,33 +120,16 @@ class HistoryReader:
     def summaries(self, account: int, after: int, limit: int) -> ConversationPage:
         """See `StoreReader.conversation_list`."""
         with self._db.snapshot():
-            rows = self._rows(_CONVERSATIONS, account, after, limit)
-            blocked = self._blocks.blocked_by(account)
-            page: list[ConversationSummary] = []
-            for row, rest in rows:
-                scope = self._reader.scope_of(rest[1:])
-                page.append(ConversationSummary(row, *self._unread(account, blocked, row, scope)))
-                if self._db.is_over:
-                    break
+            found = self._rows(_CONVERSATIONS, account, after, limit)
+            rows = [Listed(row, self._reader.scope_of(rest[1:])) for row, rest in found]
+            counts, last = self._unread.count(account, self._blocks.blocked_by(account), rows)
+        page = [
+            ConversationSummary(row, *counts.get(row.id, (0, 0)))
+            for row, _ in rows
+            if last is None or row.id <= last
+        ]
         more = len(rows) == limit or len(page) < len(rows)
         return ConversationPage(page, page[-1].conversation.id if more and page else None)
-
-    def _unread(
-        self, account: int, blocked: AbstractSet[int], conversation: ConversationRow, scope: Scope
-    ) -> tuple[int, int]:
-        """Count unread messages and mentions of a conversation; mentions by blocked accounts do not count."""
-        if conversation.read >= conversation.last_seq:
-            return 0, 0
-        count = mentions = 0
-        items = self._reader.after(scope, conversation.read)
-        for item in islice(items, _COUNTED):
-            self._db.spend(_MESSAGE)
-            if not isinstance(item, Damage) and item.sender != account and not item.meta.kind:
-                count += 1
-                mentions += account in item.meta.mentions and item.sender not in blocked
-                if count == _UNREAD:
-                    break
-        return count, mentions
 
     # --- messages
 

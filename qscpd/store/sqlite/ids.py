@@ -20,7 +20,6 @@ from qscp.errors import ErrorCode
 from qscpd.domain.messages import id_hash, repeats
 from qscpd.domain.model import Damage, MessageRow, NewMessage, Outcome, Refused, RefusedMessage, StoredMessage
 from qscpd.domain.retention import id_is_outlived
-from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.database import Database

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from qscpd.accounts import password_pool
 from qscpd.accounts.password_pool import PasswordPool, Place, PoolFullError
 from qscpd.accounts.passwords import HashingError, MalformedHashError, PasswordHasher
 from qscpd.config import Argon2Config
@@ -93,6 +94,38 @@ async def test_the_pool_verifies_and_hashes(hasher: PasswordHasher) -> None:
     with pytest.raises(MalformedHashError):
         await pool.verify("correct horse", "x")
     pool.close()
+
+
+async def test_memory_is_released_after_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once no password is left, memory is released, once; not while one runs."""
+    monkeypatch.setattr(password_pool, "_RELEASE_AFTER_S", 0.0)
+    gate = _Gate()
+    released: list[int] = []
+    pool = PasswordPool(gate, workers=2, queue=10, release_memory=lambda: released.append(pool.pending))
+    password_hash = gate.hash("correct horse")
+    gate.open.set()
+    await asyncio.gather(*(pool.verify("correct horse", password_hash) for _ in range(5)))
+    await _until(lambda: bool(released))
+    gate.open.clear()
+    waiting = asyncio.create_task(pool.verify("correct horse", password_hash))
+    await _until(lambda: gate.running == 6)
+    assert released == [0]
+    gate.open.set()
+    await waiting
+    await _until(lambda: len(released) > 1)
+    assert released == [0, 0]
+    pool.close()
+
+
+async def test_a_closed_pool_releases_nothing(hasher: PasswordHasher) -> None:
+    """The end of the pool cancels what was to be released later."""
+    released: list[None] = []
+    pool = PasswordPool(hasher, workers=1, queue=1, release_memory=lambda: released.append(None))
+    await pool.hash("correct horse")
+    pool.close()
+    assert released == []
+    assert pool._release is not None
+    assert pool._release.cancelled()
 
 
 async def test_an_unknown_user_takes_a_real_verification() -> None:

@@ -59,6 +59,7 @@ class HidingHarness:
         """Return the positions that the store got since the last call."""
         marks: list[Mark] = []
         submissions, writer = self.router.submissions, self.router.writer
+        submissions.flush_marks()
         submissions.hand_over()
         while writer.waiting or len(submissions):
             marks += [each for each in writer.waiting if isinstance(each, Mark)]

@@ -13,6 +13,7 @@ from qscpd.domain.model import Mark, PositionKind
 from qscpd.sessions.session import Session
 from qscpd.store.items import PendingSkip
 from tests.support.doubles import FakeLink, RouterDouble, SlowWriter
+from tests.support.waiting import until
 
 PENDING_LIMIT = 1000
 """Items on their way at which a session stops reading."""
@@ -44,11 +45,16 @@ def reads(*positions: tuple[int, int]) -> bytes:
     return b"".join(codec.encode(frames.ClientRead(f"c{number}", seq)) for number, seq in positions)
 
 
+def marks_of(router: RouterDouble) -> list[Mark]:
+    """Return the positions that the writer has."""
+    return [each for each in router.writer.waiting if isinstance(each, Mark)]
+
+
 async def process(router: RouterDouble) -> list[Mark]:
     """Let the writer process what it has; return its positions."""
     router.flush()
     await asyncio.sleep(0)
-    marks = [each for each in router.writer.waiting if isinstance(each, Mark)]
+    marks = marks_of(router)
     router.writer.answer(router)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -96,6 +102,33 @@ async def test_sessions_share_a_batch(router: RouterDouble) -> None:
     assert (modest.id, 7, 3) in {
         (mark.session, mark.conversation, mark.seq) for mark in await process(router)
     }
+
+
+async def test_positions_of_a_window_go_together(router: RouterDouble) -> None:
+    """Positions wait a tenth of a second for those of other sessions, whatever else is handed over."""
+    alice, _ = login(router)
+    bob, _ = router.login("bob")
+    alice.receive(reads((7, 1)))
+    router.submissions.hand_over()
+    bob.receive(reads((8, 1)))
+    alice.receive(reads((7, 2)))
+    assert marks_of(router) == []
+    await until(lambda: marks_of(router))
+    assert [(mark.conversation, mark.seq) for mark in await process(router)] == [(7, 2), (8, 1)]
+
+
+async def test_a_full_batch_waits_for_nothing(router: RouterDouble) -> None:
+    """As many positions as a batch has go at the end of the tick, and those behind them one by one."""
+    session, _ = login(router)
+    session.receive(reads(*((number, 1) for number in range(1, 131))))
+    router.run_turns()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(marks_of(router)) == 128
+    router.writer.answer(router)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(marks_of(router)) == 2
 
 
 async def test_positions_without_a_conversation_are_dropped(router: RouterDouble) -> None:
@@ -150,14 +183,15 @@ async def test_a_flush_hands_over_what_a_session_has(router: RouterDouble) -> No
     session.receive(reads((7, 2), (8, 1)))
     other.receive(reads((9, 1)))
     await router.submissions.passed(session=session)
-    marks = [each for each in router.writer.waiting if isinstance(each, Mark)]
+    marks = marks_of(router)
     assert [(mark.conversation, mark.seq) for mark in marks] == [(7, 1), (7, 2), (8, 1)]
     await process(router)
     assert [mark.conversation for mark in await process(router)] == [9]
 
 
 positions = st.tuples(st.integers(1, 3), st.sampled_from(PositionKind), st.integers(0, LAST_SEQ + 20))
-steps = st.lists(st.lists(positions, max_size=8), max_size=12)
+steps = st.lists(st.tuples(st.lists(positions, max_size=8), st.booleans()), max_size=12)
+"""Positions that come together, and whether their window ends."""
 
 
 def apply(state: dict[Position, int], marks: Sequence[Mark]) -> None:
@@ -168,19 +202,23 @@ def apply(state: dict[Position, int], marks: Sequence[Mark]) -> None:
 
 
 @given(steps=steps)
-async def test_coalescing_changes_no_position(steps: list[list[tuple[int, PositionKind, int]]]) -> None:
-    """Whenever the writer processes its batch, the end is the same as without the queue."""
+async def test_coalescing_changes_no_position(
+    steps: list[tuple[list[tuple[int, PositionKind, int]], bool]],
+) -> None:
+    """Whenever windows end and the writer processes its batch, the end is the same as without the queue."""
     router = RouterDouble("alice")
     session, _ = router.login("alice")
     writer = SlowWriter()
     queue = MarkQueue(writer, lambda: None)
     expected: dict[Position, int] = {}
     got: dict[Position, int] = {}
-    for step in [*steps, [], [], []]:
+    for step, is_over in [*steps, ([], True), ([], False), ([], False)]:
         for number, kind, seq in step:
             mark = Mark(1, number, kind, seq, session.id)
             apply(expected, [mark])
             queue.add(session, mark)
+        if is_over:
+            queue.end_window()
         apply(got, queue.take_batch())
         queue.ask()
         await asyncio.sleep(0)

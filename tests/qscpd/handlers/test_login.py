@@ -149,7 +149,7 @@ async def test_a_valid_login(server: LoginServer) -> None:
     assert isinstance(ack, frames.AuthAck)
     assert (ack.user, ack.account, ack.session, ack.protocol) == ("alice", "a1", session.id, 1)
     assert (ack.epoch, ack.retention) == ("e1", frames.Retention(seconds=86400, messages=500))
-    assert ack.features == ["block", "login_presence", "read_receipts", "typing"]
+    assert ack.features == ["block", "lazy_history", "login_presence", "read_receipts", "typing"]
     assert isinstance(await server.answer(link), frames.OnlineUsers)
     assert server.router.sessions_of(1) == [session]
     assert not session.outbound.live

@@ -77,6 +77,34 @@ def test_data_both_ways(pair: Pair) -> None:
         assert pair.client.receive(pair.server.send(sent)) == sent
 
 
+def largest_record(wire: bytes) -> int:
+    """Return the size of the largest TLS record, header included (RFC 8446, section 5.1)."""
+    largest, at = 0, 0
+    while at < len(wire):
+        size = 5 + int.from_bytes(wire[at + 3 : at + 5])
+        largest = max(largest, size)
+        at += size
+    return largest
+
+
+def test_openssl_gets_little_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL gets 1 KiB at once, so that its buffers stay small; 4 KiB on a connection with much data."""
+    assert largest_record(pair.server.send(bytes(100_000))) == 1024 + 22
+    received: list[bytes] = []
+
+    def receive(_: TlsEngine, data: bytes) -> bytes:
+        received.append(data)
+        return b""
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TlsEngine, "_receive", receive)
+        pair.server.receive(bytes(100_000))
+    assert (max(map(len, received)), sum(map(len, received))) == (1024, 100_000)
+    for _ in range(20):
+        pair.server.send(bytes(100_000))
+    assert largest_record(pair.server.send(bytes(100_000))) == 4096 + 22
+
+
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 def test_bytes_that_trickle_in(context: ssl.SSLContext, trusting: ssl.SSLContext, size: int) -> None:
     """The handshake and the data behind it can be cut anywhere."""

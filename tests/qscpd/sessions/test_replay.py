@@ -2,13 +2,14 @@
 
 import gc
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from qscp import frames
 from qscp.errors import ErrorCode
+from qscp.features import LAZY_HISTORY
 from qscp.rooms import HistoryFrom
 from qscpd.domain.model import ReplayPage
 from qscpd.errors import StoreDamagedError
@@ -51,10 +52,15 @@ async def write(server: InProcessServer, user: str, to: str, count: int) -> InPr
 
 
 async def resume(
-    server: InProcessServer, user: str, position: int | None = None, *, congested: bool = False
+    server: InProcessServer,
+    user: str,
+    position: int | None = None,
+    *,
+    congested: bool = False,
+    features: Sequence[str] = (),
 ) -> InProcessPeer:
     """Log in without a device, and resume with a position in the first conversation."""
-    connected = await server.visitor(user)
+    connected = await server.visitor(user, features)
     connected.frames.clear()
     connected.link.congested = congested
     connected.send(frames.Resume([] if position is None else [frames.Position("c1", position)]))
@@ -154,6 +160,58 @@ async def test_a_new_device_gets_gaps_of_pruned_and_older_messages(
     await server.prune(6)
     expected = ["1-3 pruned", "4-7 older", "8 replay", "9 replay", "resumed"]
     assert received(await resume(server, "bob")) == expected
+
+
+async def test_a_lazy_device_begins_at_the_end(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `lazy_history` a conversation without a position is one gap: no message of it is read or sent."""
+    await write(server, "alice", "bob", 3)
+    await write(server, "carol", "bob", 2)
+    reads = server.reads
+    read: list[int] = []
+    replay_page = reads.replay_page
+
+    async def counted(account: int, conversation: int, **page: int) -> ReplayPage | None:
+        read.append(conversation)
+        return await replay_page(account, conversation, **page)
+
+    monkeypatch.setattr(reads, "replay_page", counted)
+    bob = await resume(server, "bob", features=[LAZY_HISTORY])
+    assert received(bob) == ["1-3 older", "resumed"]
+    assert received(bob, "c2") == ["1-2 older", "resumed"]
+    assert read == []
+    assert not any(isinstance(each, frames.Delivered) for each in bob.frames)
+    await write(server, "alice", "bob", 1)
+    assert received(bob)[-1] == "4 live"
+
+
+async def test_a_lazy_device_misses_nothing_behind_its_positions(server: InProcessServer) -> None:
+    """With `lazy_history`, too, a device gets everything behind a position that it has."""
+    await write(server, "alice", "bob", 250)
+    await write(server, "carol", "bob", 2)
+    bob = await resume(server, "bob", 1, features=[LAZY_HISTORY])
+    seqs = [f"{n} replay" for n in range(2, 251)]
+    assert received(bob) == [*seqs, "resumed"]
+    assert received(bob, "c2") == ["1-2 older", "resumed"]
+
+
+async def test_a_lazy_device_learns_from_the_list_what_it_skipped(server: InProcessServer) -> None:
+    """A list that is asked for after `resume` counts every message of the gap, also of the last moment."""
+    author = device("alice")
+    alice = await server.login(author)
+    bob = await server.visitor("bob", [LAZY_HISTORY])
+    bob.frames.clear()
+    alice.send(*author.send("bob", "one"))
+    bob.send(frames.Resume([]), frames.ConversationsRequest())
+    alice.send(*author.send("bob", "two"))
+    await server.settle()
+    skipped = next((each.last for each in bob.frames if isinstance(each, frames.Gap)), 0)
+    listed = next(each for each in bob.frames if isinstance(each, frames.Conversations)).conversations
+    live = [each.seq for each in bob.frames if isinstance(each, frames.Chat)]
+    assert live == list(range(skipped + 1, 3))
+    assert [each.last_seq for each in listed] == [each.unread for each in listed]
+    assert skipped <= (listed[0].last_seq if listed else 0)
 
 
 async def test_pruned_messages_are_a_gap(server: InProcessServer) -> None:

@@ -200,6 +200,17 @@ def test_the_list_has_unread_counts(store: Store, reader: StoreReader) -> None:
     assert reader.conversation_list(ALICE, 5, 2).conversations == []
 
 
+def test_mentions_count_among_the_counted_only(store: Store, reader: StoreReader) -> None:
+    """A mention counts only if its message is one of the thousand that are counted."""
+    say(store, BOB, ALICE, "@alice", mentions=(ALICE,))
+    for _ in range(2):
+        say(store, BOB, ALICE, *["x"] * 499)
+    for _ in range(2):
+        say(store, BOB, ALICE, "@alice", "@alice", mentions=(ALICE,))
+    (listed,) = reader.conversation_list(ALICE, 0, 100).conversations
+    assert (listed.unread, listed.mentions) == (1000, 2)
+
+
 def test_unread_counts_are_limited(store: Store, reader: StoreReader) -> None:
     """The unread count of each conversation stops at a thousand."""
     for peer, count in ((BOB, 1500), (CAROL, 1000), (DAN, 999)):
