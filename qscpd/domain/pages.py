@@ -1,6 +1,6 @@
 """Pages: how many messages an answer has, and where the next page begins. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from qscpd.domain.model import Damage, MessageRow, StoredItem
@@ -13,12 +13,41 @@ _DAMAGE_SIZE: Final = 100
 """Bytes that a damaged range takes on the wire at most, as a frame of its own."""
 
 
+_JOINED: Final = 100
+"""Damaged ranges that are joined to one at most: each can be a chunk that was read."""
+
+
 class Page(NamedTuple):
     """A page of history, in the order of its items."""
 
     items: list[StoredItem]
     cursor: int | None
     """The seq to go on from; None if there is no more."""
+
+
+def join_damage(items: Iterable[StoredItem]) -> Iterator[StoredItem]:
+    """Yield items with damaged ranges joined where they touch.
+
+    Args:
+        items: Stored items by seq, rising or falling.
+    """
+    pending: Damage | None = None
+    joined = 0
+    for item in items:
+        if pending is None:
+            if isinstance(item, Damage):
+                pending, joined = item, 1
+            else:
+                yield item
+        elif isinstance(item, Damage) and joined < _JOINED:
+            pending, joined = Damage(min(pending.first, item.first), max(pending.last, item.last)), joined + 1
+        else:
+            yield pending
+            pending, joined = (item, 1) if isinstance(item, Damage) else (None, 0)
+            if pending is None:
+                yield item
+    if pending is not None:
+        yield pending
 
 
 def _never() -> bool:

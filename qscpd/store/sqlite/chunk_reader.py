@@ -3,7 +3,7 @@
 A page can begin in the middle of a chunk, and needs few of its messages. So chunks are decoded in slices.
 What amendments have made of a message is stored beside its chunk, and is applied here.
 
-What can't be read is reported, and a range of seqs stands for it: a chunk whose checksum is wrong, or one that
+What can't be read is reported, and a range of seqs stands for it: a chunk whose checksum is wrong, one that
 is missing between two others, or a single message that is wrong although the checksum fits.
 """
 
@@ -14,9 +14,11 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from qscpd.domain.model import Damage, MessageRow, StoredItem
+from qscpd.domain.pages import join_damage
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.chunk_source import Source
 from qscpd.store.sqlite.chunks import Change, place_of
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.places import AFTER, BEFORE, end_of_overlapped, stored_chunks, undamaged_before
@@ -110,6 +112,9 @@ class ChunkReader:
 
     def after(self, scope: Scope, seq: int) -> Iterator[StoredItem]:
         """Yield what is after a seq, by seq and without a hole up to the conversation's last seq."""
+        return join_damage(self._after(scope, seq))
+
+    def _after(self, scope: Scope, seq: int) -> Iterator[StoredItem]:
         expected = max(seq + 1, scope.first_seq)
         for first, last, rows in self._slices_after(scope, expected):
             if first > expected:
@@ -129,6 +134,9 @@ class ChunkReader:
 
     def before(self, scope: Scope, seq: int, first: int) -> Iterator[StoredItem]:
         """Yield what is before a seq and not before `first`, falling by seq and without a hole."""
+        return join_damage(self._before(scope, seq, first))
+
+    def _before(self, scope: Scope, seq: int, first: int) -> Iterator[StoredItem]:
         lowest = max(first, scope.first_seq)
         expected = min(seq - 1, scope.last_seq)
         for start, last, rows in self._slices_before(scope, expected):
@@ -157,7 +165,7 @@ class ChunkReader:
 
         It returns None for one that is pruned, damaged or unknown.
         """
-        near: chunks.Source | None = None
+        near: Source | None = None
 
         def find(seq: int) -> MessageRow | None:
             nonlocal near
@@ -207,7 +215,7 @@ class ChunkReader:
 
     def readable(self, scope: Scope, piece: Piece) -> list[MessageRow]:
         """Return those messages of a piece of the tail that are not damaged, as they are now."""
-        source = chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
+        source = Source(piece.first_seq, piece.last_seq, piece.packed)
         return self._undamaged(scope, source, piece.first_seq, piece.last_seq)
 
     def growing(self, scope: Scope) -> tuple[int, bytes] | None:
@@ -215,7 +223,7 @@ class ChunkReader:
         base = place_of(scope.conversation, 0)
         for place, blob in self._db.read(_GROWING, chunks.GROWING, base, base | _SEQS):
             with contextlib.suppress(StoreDamagedError):
-                return (int(place & _SEQS), chunks.unseal(place, blob)) if blob is not None else None
+                return (int(place & _SEQS), chunks.messages(place, blob)) if blob is not None else None
         return None
 
     def last_chunk(self, conversation: int) -> int:
@@ -264,7 +272,7 @@ class ChunkReader:
                 yield _Slice(begin, end, self._rows(scope, source, begin, end))
                 end = begin - 1
 
-    def _rows(self, scope: Scope, source: chunks.Source, first: int, last: int) -> list[MessageRow]:
+    def _rows(self, scope: Scope, source: Source, first: int, last: int) -> list[MessageRow]:
         """Return messages as they are now; those that are damaged are reported, and left out."""
         try:
             rows = source.rows(first, last, scope.writers)
@@ -275,7 +283,7 @@ class ChunkReader:
             return rows
         return [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
 
-    def _undamaged(self, scope: Scope, source: chunks.Source, first: int, last: int) -> list[MessageRow]:
+    def _undamaged(self, scope: Scope, source: Source, first: int, last: int) -> list[MessageRow]:
         """Return those of the messages that are not damaged; report each of the others."""
         shown = scope.first_seq
         try:
@@ -311,16 +319,16 @@ class ChunkReader:
 
     # --- sources
 
-    def _sources_after(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
+    def _sources_after(self, scope: Scope, seq: int) -> Iterator[Source]:
         if seq <= scope.folded:
             yield from self._chunks_after(scope, seq)
         for piece in self._tail.after(scope.conversation, max(scope.folded, seq - 1)):
-            yield chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
+            yield Source(piece.first_seq, piece.last_seq, piece.packed)
 
-    def _sources_before(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
+    def _sources_before(self, scope: Scope, seq: int) -> Iterator[Source]:
         for piece in reversed(self._tail.after(scope.conversation, scope.folded)):
             if piece.first_seq <= seq:
-                yield chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
+                yield Source(piece.first_seq, piece.last_seq, piece.packed)
         base = place_of(scope.conversation, 0)
         values = base, base | min(seq, scope.folded)
         done = 0
@@ -330,7 +338,7 @@ class ChunkReader:
                 yield source
             done = source.first_seq
 
-    def _chunks_after(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
+    def _chunks_after(self, scope: Scope, seq: int) -> Iterator[Source]:
         base = place_of(scope.conversation, 0)
         start, last = base | min(max(seq, 0), _SEQS), base | scope.folded
         done = 0
@@ -340,12 +348,11 @@ class ChunkReader:
                 yield source
             done = max(done, source.first_seq)
 
-    def _source(
-        self, scope: Scope, place: int, blob: bytes | None, following: int | None = None
-    ) -> chunks.Source:
+    def _source(self, scope: Scope, place: int, blob: bytes | None, following: int | None = None) -> Source:
         """Return a stored chunk; if it is damaged, report it, and let it end before the next one.
 
-        One that is damaged at a place that another one has is not read: its place is wrong. Then return that one.
+        One that is damaged, at a place that is inside another one, is not read: its place is wrong. Then
+        return the other one.
 
         Args:
             scope: Its conversation.
@@ -356,21 +363,21 @@ class ChunkReader:
         first, problem = place & _SEQS, "can't be read"
         if blob is not None:
             try:
-                packed = chunks.unseal(place, blob)
+                packed = chunks.messages(place, blob)
             except StoreDamagedError as error:
                 problem = str(error)
             else:
                 last = first + chunks.claimed(packed) - 1
                 if following is not None and following <= place_of(scope.conversation, last):
                     last = end_of_overlapped(self._db, place, last)
-                return chunks.Source(first, min(last, scope.folded), packed)
+                return Source(first, min(last, scope.folded), packed)
         for other, packed in undamaged_before(self._db, place):
             if other + chunks.claimed(packed) > place:
                 return self._source(scope, other, chunks.seal(other, packed), place)
         last = self._end(scope, place)
         first_shown = max(first, scope.first_seq)
         self._on_damage(DamagedPlace(problem, scope.conversation, first_shown, last, place))
-        return chunks.Source(first, last, None)
+        return Source(first, last, None)
 
     def _end(self, scope: Scope, place: int) -> int:
         """Return the last seq before the next chunk behind a place, or of all chunks."""

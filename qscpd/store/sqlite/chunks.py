@@ -111,6 +111,18 @@ def unseal(place: int, blob: bytes) -> bytes:
     return packed
 
 
+def messages(place: int, blob: bytes) -> bytes:
+    """Return the packed messages of a chunk.
+
+    Raises:
+        StoreDamagedError: The checksum is another one, or there are none.
+    """
+    packed = unseal(place, blob)
+    if not claimed(packed):
+        raise StoreDamagedError("has no messages")
+    return packed
+
+
 def _checksum(place: int, packed: bytes) -> bytes:
     seed = zlib.crc32(place.to_bytes(8, "big"))
     return zlib.crc32(packed, seed).to_bytes(CHECKSUM, "big")
@@ -189,45 +201,6 @@ def row(seq: int, raw: msgspec.Raw, writers: Writers) -> MessageRow:
     if problem := _problem([found], len(raw), writers):
         raise StoreDamagedError(problem)
     return found
-
-
-class Source:
-    """Messages of a conversation as they are stored together: a chunk, or a piece of the tail.
-
-    Attributes:
-        first_seq: The first seq.
-        last_seq: The last seq.
-        packed: The messages; None if they can't be read.
-    """
-
-    __slots__ = ("_raws", "first_seq", "last_seq", "packed")
-
-    def __init__(self, first_seq: int, last_seq: int, packed: bytes | None) -> None:
-        self.first_seq = first_seq
-        self.last_seq = last_seq
-        self.packed = packed
-        self._raws: Sequence[msgspec.Raw] = ()
-
-    def rows(self, first: int, last: int, writers: Writers) -> list[MessageRow]:
-        """Return some of the messages.
-
-        Raises:
-            StoreDamagedError: They are none, or have what no message can have.
-        """
-        if self.packed is None:
-            return []
-        if last - first + 1 == claimed(self.packed):
-            return rows(first, self.packed, writers)
-        return rows(first, pack(self.raws(first, last)), writers)
-
-    def raws(self, first: int, last: int) -> Sequence[msgspec.Raw]:
-        """Return some of the messages, not decoded.
-
-        Raises:
-            StoreDamagedError: They are none.
-        """
-        self._raws = self._raws or split(self.packed or b"")
-        return self._raws[first - self.first_seq : last - self.first_seq + 1]
 
 
 def texts(place: int, packed: bytes) -> list[tuple[int, str]]:

@@ -113,11 +113,11 @@ def _blob(db: DatabaseReader, place: int) -> bytes | None:
 
 
 def undamaged_before(db: DatabaseReader, place: int) -> Iterator[tuple[int, bytes]]:
-    """Yield place and messages of the last undamaged chunk of a conversation before a place, if there is one."""
+    """Yield place and messages of a conversation's last undamaged chunk before a place, if there is one."""
     base = place >> chunks.SEQ_BITS << chunks.SEQ_BITS
     for other, blob, _ in stored_chunks(db, BEFORE, (base, place - 1), falling=True):
         with contextlib.suppress(StoreDamagedError):
-            yield other, chunks.unseal(other, blob or b"")
+            yield other, chunks.messages(other, blob or b"")
             return
 
 
@@ -133,6 +133,6 @@ def end_of_overlapped(db: DatabaseReader, place: int, last: int) -> int:
     for other, blob, _ in stored_chunks(db, AFTER, (base, place, place, base | last), falling=False):
         if other > place:
             with contextlib.suppress(StoreDamagedError):
-                chunks.unseal(other, blob or b"")
+                chunks.messages(other, blob or b"")
                 return (other & ((1 << chunks.SEQ_BITS) - 1)) - 1
     return last
