@@ -79,7 +79,7 @@ async def test_a_store_that_fails_leaves_its_reason(
     daemon.expected_errors.add("store.failed")
     (alice,) = await wires.login(daemon, "alice")
     with contextlib.closing(sqlite3.connect(daemon.store)) as db:
-        db.execute("CREATE TRIGGER broken BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'broken'); END")
+        db.execute("CREATE TRIGGER broken BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'broken'); END")
         db.commit()
     alice.send(chat("bob", "hello", 1), {"type": "bye"})
     await alice.rest()

@@ -11,8 +11,10 @@ from qscpd.errors import ExitCode, PermissionDeniedError
 from qscpd.setup.pki import AuthorityFiles
 from qscpd.store import open_store, store_url
 from tests.support.daemon import Daemon, StartDaemon, add_accounts, write_config
+from tests.support.logged_in import resume
 from tests.support.smalldisk import fill, small_disk
 from tests.support.users import as_user
+from tests.support.wire import Wires
 
 
 def refused(directory: Path, authority: AuthorityFiles, *settings: str) -> tuple[int, str]:
@@ -70,17 +72,22 @@ def test_a_newer_store(tmp_path: Path, authority: AuthorityFiles) -> None:
     assert (tmp_path / "qscpd.db").read_bytes() == content
 
 
-def test_messages_that_are_damaged(start_daemon: StartDaemon, tmp_path: Path) -> None:
-    """Damaged messages in sound pages of SQLite are logged with their place, and the daemon starts."""
-    add_accounts(tmp_path / "qscpd.db", {"alice": "correct horse", "bob": "battery staple"})
-    with contextlib.closing(sqlite3.connect(tmp_path / "qscpd.db")) as db:
+async def test_messages_that_are_damaged(start_daemon: StartDaemon, wires: Wires) -> None:
+    """Damaged messages in sound pages of SQLite are no hindrance to a start; each device gets a gap."""
+    daemon = start_daemon()
+    daemon.stop()
+    with contextlib.closing(sqlite3.connect(daemon.store)) as db:
         db.execute("INSERT INTO conversations (low, high, last_seq, last_ms) VALUES (1, 2, 1, 1)")
-        db.execute("INSERT INTO chunks (conversation, last_seq, messages) VALUES (1, 1, X'93')")
+        db.execute("INSERT INTO positions (account, conversation) VALUES (1, 1), (2, 1)")
+        db.execute("INSERT INTO chunks (place, messages) VALUES (1 << 32 | 1, X'93')")
         db.commit()
     daemon = start_daemon()
     daemon.expected_errors.add("store.damaged")
+    for user in ("alice", "bob"):
+        _, _, missed = await resume(wires, daemon, user)
+        assert missed == [{"type": "gap", "conversation": "c1", "from": 1, "to": 1, "reason": "damaged"}]
     (line,) = (each for each in daemon.log if each["event"] == "store.damaged")
-    assert (line["conversation"], line["first"], line["last"], line["chunk"]) == ("c1", 1, 1, 1)
+    assert (line["conversation"], line["first"], line["last"], line["chunk"]) == ("c1", 1, 1, 1 << 32 | 1)
 
 
 def test_a_full_disk(tmp_path: Path, authority: AuthorityFiles) -> None:

@@ -10,7 +10,15 @@ import msgspec
 
 from qscpd.store.sqlite.chunks import CHECKSUM, seal
 
-__all__ = ["CONTENT_DAMAGE", "chunk_places", "corrupt_overflow", "damage_chunk", "damaged_by", "delete_chunk"]
+__all__ = [
+    "CONTENT_DAMAGE",
+    "chunk_places",
+    "corrupt_overflow",
+    "damage_chunk",
+    "damaged_by",
+    "delete_chunk",
+    "divide_chunks",
+]
 
 _Entries = list[list[Any]]
 
@@ -112,6 +120,15 @@ def damage_chunk(path: Path, place: int, kind: str) -> None:
             new = seal(place, shaped)
         assert new != blob
         db.execute("UPDATE chunks SET messages = ? WHERE place = ?", (new, place))
+
+
+def divide_chunks(path: Path) -> None:
+    """Give each message of a closed store a chunk of its own, as if each had been folded alone."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        for place, blob in db.execute("SELECT place, messages FROM chunks").fetchall():
+            for number, entry in enumerate(msgspec.msgpack.decode(blob[:-CHECKSUM]), place):
+                single = seal(number, msgspec.msgpack.encode([entry]))
+                db.execute("REPLACE INTO chunks VALUES (?, ?)", (number, single))
 
 
 def delete_chunk(path: Path, place: int) -> None:

@@ -82,25 +82,42 @@ QUERIES: tuple[tuple[tuple[str, ...], list[int]], ...] = (
     (("nothing",), []),
 )
 
+foldings = st.integers(-1, 4)
+"""How much is folded: this many steps; -1: everything."""
+
 batches = st.lists(
-    st.tuples(st.sampled_from((BOB, CAROL, -1)), st.lists(st.integers(0, 7), min_size=1, max_size=6)),
+    st.tuples(
+        st.sampled_from((BOB, CAROL, -1)), st.lists(st.integers(0, 7), min_size=1, max_size=6), foldings
+    ),
     min_size=1,
     max_size=12,
 )
 
 
+def fold(store: SqliteStore, steps: int) -> None:
+    """Fold some steps, or everything."""
+    if steps < 0:
+        store._fold.fold_messages()
+    elif steps:
+        store._fold.request()
+        for _ in range(steps):
+            store._fold.step()
+
+
 @settings(max_examples=25, deadline=None)
-@given(batches, st.integers(1, 4), st.sampled_from((1, 3000, 20_000)), st.integers(0, 3))
+@given(batches, st.integers(1, 4), st.sampled_from((1, 3000, 20_000)), st.integers(0, 3), st.booleans())
 def test_pages_of_small_steps_are_all_matches(
-    written: list[tuple[int, list[int]]], limit: int, share: int, pruned: int
+    written: list[tuple[int, list[int], int]], limit: int, share: int, pruned: int, prunes: bool
 ) -> None:
-    """However little a step may read, the pages have every visible match once, the newest first."""
+    """However little a step may read or is folded, the pages have every visible match once, the newest first."""
     clock = ManualClock()
     with memory_folder() as folder, opened(Path(folder) / "q.db", clock) as store:
-        for number, (to, texts) in enumerate(written):
+        for number, (to, texts, steps) in enumerate(written):
             store.append([NewMessage(ALICE, to, make_id(), TEXTS[each]) for each in texts])
             clock.wind(number % 3 / 1000)
-        index(store, Keep(messages=20 - pruned))
+            fold(store, steps)
+        if prunes:
+            index(store, Keep(messages=20 - pruned))
         rows = {
             Place(each.message.time_ms, each.conversation, each.message.seq): TEXTS.index(
                 each.message.body or ""
@@ -122,6 +139,53 @@ def test_pages_of_small_steps_are_all_matches(
                     )
                     cursor = page.cursor
                 assert found == expected[::-1], words
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches, st.integers(0, 5), st.integers(1, 4))
+def test_folding_between_two_pages_changes_nothing(
+    written: list[tuple[int, list[int], int]], steps: int, limit: int
+) -> None:
+    """What is folded, edited or redacted while the pages are read is found once, or not any more."""
+    with memory_folder() as folder, opened(Path(folder) / "q.db", ManualClock()) as store:
+        for to, texts, folded in written:
+            store.append([NewMessage(ALICE, to, make_id(), TEXTS[each]) for each in texts])
+            fold(store, folded)
+        expected = [
+            Place(each.message.time_ms, each.conversation, each.message.seq)
+            for each in store.export(ALICE)
+            if TEXTS.index(each.message.body or "") in QUERIES[0][1]
+        ]
+        found: list[Place] = []
+        cursor: Place | None = NEWEST
+        with open_paced(Path(folder) / "q.db", CountingPace(3000)) as reader:
+            while cursor is not None:
+                page = search_page(reader, ALICE, QUERIES[0][0], before=cursor, limit=limit)
+                found += map(place_of, page.found)
+                cursor = page.cursor
+                fold(store, steps)
+        assert found == sorted(expected)[::-1]
+
+
+@pytest.mark.parametrize("steps", range(-1, 6))
+@pytest.mark.parametrize("first", [0, -1])
+def test_a_text_that_changed_is_found_as_it_is_now(tmp_path: Path, first: int, steps: int) -> None:
+    """Whether the message is folded before its edit, after it, partly or not at all."""
+    with opened(tmp_path / "q.db") as store:
+        store.append(
+            [NewMessage(ALICE, BOB, make_id(), text) for text in ("old one", "old two", "old three")]
+        )
+        fold(store, first)
+        for kind, target, body in (("edit", 1, "new one"), ("redact", 2, ""), ("react", 3, "+1")):
+            meta = MessageMeta(kind=kind, target=target)  # type: ignore[arg-type]  # one of the three
+            store.append([NewMessage(ALICE, BOB, make_id(), body, meta)])
+        fold(store, steps)
+        with open_paced(tmp_path / "q.db", CountingPace(3000)) as reader:
+            for each in (store, reader):
+                for word, seqs in (("old", [3]), ("new", [1]), ("one", [1]), ("two", []), ("three", [3])):
+                    page = search_page(each, BOB, [word], limit=9)
+                    assert [match.message.seq for match in page.found] == seqs, word
+                    assert page.complete
 
 
 @pytest.fixture(scope="module")
