@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qscpd.domain.model import NO_META, Damage, MessageMeta, MessageRow
+from qscpd.domain.model import NO_META, Damage, MessageMeta, MessageRow, StoredItem
 from qscpd.domain.pages import join_damage, split, take, take_messages, wire_size
 
 REACTION = MessageMeta(kind="react", target=1)
@@ -68,7 +68,7 @@ def test_damage_that_touches_is_one_range() -> None:
 
 def test_damaged_ranges_are_joined_before_pages_are_made() -> None:
     """Ranges that follow each other are one item, in either direction; a long row of them is several."""
-    items = [
+    items: list[StoredItem] = [
         Damage(1, 2),
         Damage(3, 3),
         row(4),
@@ -78,11 +78,11 @@ def test_damaged_ranges_are_joined_before_pages_are_made() -> None:
         Damage(12, 12),
         Damage(13, 14),
     ]
-    joined = [Damage(1, 3), row(4), Damage(5, 9), row(10), row(11), Damage(12, 14)]
+    joined: list[StoredItem] = [Damage(1, 3), row(4), Damage(5, 9), row(10), row(11), Damage(12, 14)]
     assert list(join_damage(items)) == joined
     assert list(join_damage(reversed(items))) == joined[::-1]
     assert list(join_damage([])) == []
-    many = [Damage(seq, seq) for seq in range(1, 251)]
+    many: list[StoredItem] = [Damage(seq, seq) for seq in range(1, 251)]
     assert list(join_damage([*many, row(251)])) == [
         Damage(1, 100),
         Damage(101, 200),

@@ -109,7 +109,7 @@ def fold(store: SqliteStore, steps: int) -> None:
 def test_pages_of_small_steps_are_all_matches(
     written: list[tuple[int, list[int], int]], limit: int, share: int, pruned: int, prunes: bool
 ) -> None:
-    """However little a step may read or is folded, the pages have every visible match once, the newest first."""
+    """However little a step reads or is folded, the pages have every visible match once, the newest first."""
     clock = ManualClock()
     with memory_folder() as folder, opened(Path(folder) / "q.db", clock) as store:
         for number, (to, texts, steps) in enumerate(written):
