@@ -14,8 +14,9 @@ from qscpd.domain.messages import amend
 from qscpd.domain.model import MessageRow, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.changes import Change, pack_change
 from qscpd.store.sqlite.chunk_reader import ChunkReader, Scope
-from qscpd.store.sqlite.chunks import Change, place_of
+from qscpd.store.sqlite.chunks import place_of
 from qscpd.store.sqlite.conversation_cache import CachedConversation, ConversationCache
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.ids import MessageIds
@@ -27,8 +28,9 @@ _FINDERS: Final = 8
 
 
 _INDEX_S: Final = 0.2e-6
-"""What the search index takes for each character of a text that is added or removed, in seconds: measured with
-texts in which each word is another one."""
+"""What the search index takes for each character of a text that is added or removed, in seconds.
+
+Measured with texts in which each word is another one."""
 
 
 class _Changed:
@@ -144,7 +146,7 @@ class Amendments:
         for conversation, seq in sorted(self.changed):
             each = self.changed[conversation, seq]
             place = place_of(conversation, seq)
-            written.append((place, chunks.pack_change(place, _change(each.now))))
+            written.append((place, pack_change(place, _change(each.now))))
             if each.folded and each.now.body != each.before.body:
                 self._index.exchange(conversation, [each.before], [each.now])
         with self._db.transaction() as db:
@@ -200,5 +202,5 @@ class Amendments:
 
 
 def _change(row: MessageRow) -> Change:
-    """Return what is stored of a changed message: its text only if it can be another one than in its chunk."""
+    """Return what is stored of a changed message: its text only if it can differ from that in its chunk."""
     return Change(row.meta, row.body, has_body=row.body is None or bool(row.meta.edited_ms))

@@ -3,7 +3,7 @@
 A page can begin in the middle of a chunk, and needs few of its messages. So chunks are decoded in slices.
 What amendments have made of a message is stored beside its chunk, and is applied here.
 
-What can't be read is reported, and a range of seqs stands for it: a chunk whose checksum is wrong, or one that
+What can't be read is reported, and a range of seqs stands for it: a chunk whose checksum is wrong, one that
 is missing between two others, or a single message that is wrong although the checksum fits.
 """
 
@@ -17,7 +17,8 @@ from qscpd.domain.model import Damage, MessageRow, StoredItem
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.chunks import Change, place_of
+from qscpd.store.sqlite.changes import Change, unpack_change
+from qscpd.store.sqlite.chunks import place_of
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.places import AFTER, BEFORE, end_of_overlapped, stored_chunks, undamaged_before
 from qscpd.store.sqlite.tail import Piece, Tail, merge_last
@@ -307,7 +308,7 @@ class ChunkReader:
         found = self._db.read(_CHANGES, base | first, base | last)
         if not found:
             return _NO_CHANGES
-        return {place & _SEQS: chunks.unpack_change(place, change, scope.writers) for place, change in found}
+        return {place & _SEQS: unpack_change(place, change, scope.writers) for place, change in found}
 
     # --- sources
 
@@ -345,7 +346,8 @@ class ChunkReader:
     ) -> chunks.Source:
         """Return a stored chunk; if it is damaged, report it, and let it end before the next one.
 
-        One that is damaged at a place that another one has is not read: its place is wrong. Then return that one.
+        One that is damaged at a place that another one has is not read: its place is wrong. Then that one
+        is returned.
 
         Args:
             scope: Its conversation.

@@ -5,9 +5,9 @@ the account has used is new without a look-up. Messages with rising ids need no 
 between which ids an account wrote, and in which ranges of seqs, and the messages have their ids. Runs of what
 is in the journal are in memory; folding writes them to `id_runs`.
 
-`sent_ids` has the exceptions, one row each: an id that is new although it did not rise; a message whose text was
-replaced or removed, with a hash of what was sent; and a refusal, with the conversation 0, the seq 0, and the code in
-the place of the hash (`UsedId`). So an id has one outcome, whenever it is sent again.
+`sent_ids` has the exceptions, one row each: an id that is new although it did not rise; a message whose text
+was replaced or removed, with a hash of what was sent; and a refusal, with the conversation 0, the seq 0, and
+the code in the place of the hash (`UsedId`). So an id has one outcome, whenever it is sent again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -266,10 +266,11 @@ class MessageIds:
         with self._db.transaction() as db:
             db.executemany(_INSERT, entries)
 
-    def keep_new(self, message: NewMessage, conversation: int, seq: int, time_ms: int) -> None:
+    def keep_new(self, message: NewMessage, stored: StoredMessage) -> None:
         """Remember an id that is new although it has not risen: it is in no run."""
         key = id_hash(message.recipient, message.body, message.meta)
-        row = (message.sender, bytes.fromhex(message.id), key, conversation, seq, time_ms)
+        place = (stored.conversation, stored.seq, stored.time_ms)
+        row = (message.sender, bytes.fromhex(message.id), key, *place)
         with self._db.transaction() as db:
             db.execute(_INSERT, row)
 

@@ -22,7 +22,8 @@ _NOWHERE: Final = 0
 _INSERT: Final = "INSERT INTO journal (batch) VALUES (?)"
 
 _RANGE: Final = """
-    SELECT (SELECT value FROM meta WHERE key = 'folded'), (SELECT seq FROM sqlite_sequence WHERE name = 'journal')
+    SELECT (SELECT value FROM meta WHERE key = 'folded'),
+      (SELECT seq FROM sqlite_sequence WHERE name = 'journal')
 """
 
 _Conversation = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]

@@ -113,7 +113,7 @@ def _blob(db: DatabaseReader, place: int) -> bytes | None:
 
 
 def undamaged_before(db: DatabaseReader, place: int) -> Iterator[tuple[int, bytes]]:
-    """Yield place and messages of the last undamaged chunk of a conversation before a place, if there is one."""
+    """Yield place and messages of a conversation's last undamaged chunk before a place, if there is one."""
     base = place >> chunks.SEQ_BITS << chunks.SEQ_BITS
     for other, blob, _ in stored_chunks(db, BEFORE, (base, place - 1), falling=True):
         with contextlib.suppress(StoreDamagedError):

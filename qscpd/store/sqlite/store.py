@@ -29,6 +29,8 @@ from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
 from qscpd.store.sqlite.ids import MessageIds
 from qscpd.store.sqlite.journal import Part, read_rows, row_range
 from qscpd.store.sqlite.messages import Messages
+from qscpd.store.sqlite.old_texts import OldTexts
+from qscpd.store.sqlite.piece_folder import PieceFolder
 from qscpd.store.sqlite.positions import Positions
 from qscpd.store.sqlite.reader import SqliteReads
 from qscpd.store.sqlite.reserve import SHARED_BYTES, Reserve
@@ -81,14 +83,15 @@ class SqliteStore(SqliteReads):
         compaction = Compaction(db)
         self._ids = MessageIds(db, self._chunk_reader, on_damage)
         chunk_writer = ChunkWriter(db, self._ids, index)
+        old_texts = OldTexts(db, index, compaction, on_damage)
         self._fold = Fold(
             db,
             self._tail,
             self._chunk_reader,
             chunk_writer,
             self._ids,
-            index,
-            compaction,
+            PieceFolder(db, self._chunk_reader, chunk_writer, index),
+            old_texts,
             on_damage,
         )
         self._conversations = ConversationCache(
@@ -112,7 +115,7 @@ class SqliteStore(SqliteReads):
             self._ids,
             index,
             log,
-            on_text_replaced=self._fold.text_replaced,
+            on_text_replaced=old_texts.note,
             edit_within_ms=edit_within_ms,
         )
         self._messages = Messages(db, self._tail, self._conversations, self._ids, amendments, self._positions)
@@ -121,12 +124,11 @@ class SqliteStore(SqliteReads):
             self._clock_keeper,
             self._fold,
             self._ids,
-            Pruner(db, self._chunk_reader, chunk_writer, self._fold),
+            Pruner(db, self._chunk_reader, chunk_writer, self._fold, old_texts),
             Eraser(
                 db,
                 self._chunk_reader,
                 chunk_writer,
-                self._tail,
                 self._fold,
                 index,
                 log,

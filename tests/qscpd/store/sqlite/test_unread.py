@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.domain.model import Mark, NewMessage, PositionKind
+from qscpd.domain.model import Mark, MessageRow, NewMessage, PositionKind
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
@@ -25,13 +25,13 @@ def test_nothing_that_is_read_is_decoded(tmp_path: Path, monkeypatch: pytest.Mon
         read = [Mark(ALICE, n + 1, PositionKind.READ, 2 if n == 3 else 4) for n in range(10)]
         store.append([], read)
         decoded: list[int] = []
-        decode = chunks.entries
+        decode = chunks.rows
 
-        def counted(last_seq: int, blob: bytes, writers: chunks.Writers) -> object:
-            decoded.append(last_seq)
-            return decode(last_seq, blob, writers)
+        def counted(first_seq: int, packed: bytes, writers: chunks.Writers) -> list[MessageRow]:
+            decoded.append(first_seq)
+            return decode(first_seq, packed, writers)
 
-        monkeypatch.setattr(chunks, "entries", counted)
+        monkeypatch.setattr(chunks, "rows", counted)
         with contextlib.closing(SqliteReader(path)) as reader:
             listed = reader.conversation_list(ALICE, 0, 100).conversations
         monkeypatch.undo()
