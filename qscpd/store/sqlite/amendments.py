@@ -80,6 +80,8 @@ class Amendments:
         self._edit_within_ms = edit_within_ms
         self.changed: dict[tuple[int, int], _Changed] = {}
         """Messages that the running transaction changes, by conversation and seq; `flush` writes them."""
+        self.has_read = False
+        """Whether the running transaction has looked at messages, so that `flush` has something to do."""
         self.owed_s = 0.0
         """What `flush` takes at most, in seconds."""
         self._finders: dict[int, tuple[Scope, Callable[[int], MessageRow | None]]] = {}
@@ -138,9 +140,6 @@ class Amendments:
 
     def flush(self) -> None:
         """Write what was changed; a long text costs the search index some milliseconds."""
-        if not self.changed:
-            self._finders.clear()
-            return
         written: list[tuple[int, bytes]] = []
         # In order: FTS5 begins another segment of the index at each rowid that is below the one before.
         for conversation, seq in sorted(self.changed):
@@ -149,12 +148,14 @@ class Amendments:
             written.append((place, pack_change(place, _change(each.now))))
             if each.folded and each.now.body != each.before.body:
                 self._index.exchange(conversation, [each.before], [each.now])
-        with self._db.transaction() as db:
-            db.executemany("REPLACE INTO amendments VALUES (?, ?)", written)
+        if written:
+            with self._db.transaction() as db:
+                db.executemany("REPLACE INTO amendments VALUES (?, ?)", written)
         self._forget()
 
     def _forget(self) -> None:
         self.owed_s = 0.0
+        self.has_read = False
         self.changed.clear()
         self._finders.clear()
 
@@ -196,6 +197,7 @@ class Amendments:
         if found is None:
             if len(self._finders) >= _FINDERS:
                 del self._finders[next(iter(self._finders))]
+            self.has_read = True
             scope = self._reader.scope(conversation)
             found = self._finders[conversation] = scope, self._reader.finder(scope)
         return found

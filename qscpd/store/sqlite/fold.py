@@ -148,10 +148,10 @@ class Fold:
         """The newest row of the journal."""
         return self._tail.last_row
 
-    @property
-    def is_overdue(self) -> bool:
-        """Whether a commit has to wait for a step."""
-        return self._has(DUE_MESSAGES * OVERDUE, DUE_BYTES * OVERDUE)
+    def catch_up(self) -> None:
+        """Do steps until a commit need not wait any more."""
+        while self._has(DUE_MESSAGES * OVERDUE, DUE_BYTES * OVERDUE) and self.step():
+            pass
 
     def _has(self, messages: float, size: float) -> bool:
         """Return whether so many messages, or so many bytes of them, wait for a fold."""

@@ -13,7 +13,7 @@ from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.conversation_cache import CachedConversation, ConversationCache, ConversationKey
 from qscpd.store.sqlite.database import Database
-from qscpd.store.sqlite.ids import MessageIds, Run, UsedId
+from qscpd.store.sqlite.ids import MessageIds, UsedId
 from qscpd.store.sqlite.journal import Part, write_row
 from qscpd.store.sqlite.positions import Positions
 from qscpd.store.sqlite.slow_mode import SlowMode
@@ -40,7 +40,7 @@ class _Batch:
         """Of the first messages."""
         self.touched: dict[int, CachedConversation] = {}
         """Conversations that they are added to, by id."""
-        self.exceptions: list[int] = []
+        self.exceptions: set[int] = set()
         """Indexes of messages whose ids are new although they did not rise."""
         self._deadline_s = deadline_s
         self._by_id: dict[tuple[int, str], UsedId] = {}
@@ -57,27 +57,10 @@ class _Batch:
 
     def stored_exceptions(self) -> Iterator[tuple[NewMessage, StoredMessage]]:
         """Yield the messages that were stored under an id that is new although it did not rise."""
-        for index in self.exceptions:
+        for index in sorted(self.exceptions):
             outcome = self.outcomes[index] if index < len(self.outcomes) else None
             if isinstance(outcome, StoredMessage):
                 yield self.messages[index], outcome
-
-    def runs(self) -> Iterator[tuple[int, Run]]:
-        """Yield accounts, and what they have written under rising ids, in order."""
-        exceptions = frozenset(self.exceptions)
-        account = conversation = first_seq = last_seq = 0
-        first_id = last_id = ""
-        for index, (message, outcome) in enumerate(zip(self.messages, self.outcomes, strict=False)):
-            if type(outcome) is not StoredMessage or not outcome.new or index in exceptions:
-                continue
-            if message.sender != account or outcome.conversation != conversation:
-                if account:
-                    yield account, Run(last_id, first_id, ((conversation, first_seq, last_seq),))
-                account, conversation = message.sender, outcome.conversation
-                first_id, first_seq = message.id, outcome.seq
-            last_id, last_seq = message.id, outcome.seq
-        if account:
-            yield account, Run(last_id, first_id, ((conversation, first_seq, last_seq),))
 
     def find(self, message: NewMessage) -> UsedId | None:
         """Return which message of the batch was stored under the id of this one; None if none was."""
@@ -122,14 +105,14 @@ class Messages:
             touched = batch.touched.values()
             parts = self._parts(touched)
             row = write_row(self._db, parts) if parts else 0
-            for message, stored in batch.stored_exceptions():
-                self._ids.keep_new(message, stored)
-            self._amendments.flush()
+            if batch.exceptions:
+                self._ids.keep_new(batch.stored_exceptions())
+            if self._amendments.has_read:
+                self._amendments.flush()
             moved = self._positions.move(marks, batch.touched) if marks else []
         if parts:
             self._tail.add(row, parts)
-            for account, run in batch.runs():
-                self._ids.unfolded.add(account, run)
+            self._ids.unfolded.add_stored(batch.messages, batch.outcomes, batch.exceptions)
         for conversation in touched:
             conversation.added = []
         if self._slow_mode.added:
@@ -174,7 +157,7 @@ class Messages:
                 if used is not None:
                     outcomes.append(self._repeated(message, used, touched))
                     continue
-                batch.exceptions.append(len(outcomes))
+                batch.exceptions.add(len(outcomes))
             if message.recipient != recipient:
                 if isinstance(message, RefusedMessage):
                     outcomes.append(self._ids.refuse(message, Refused(message.code, message.retry_after_s)))

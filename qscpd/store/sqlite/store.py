@@ -24,7 +24,7 @@ from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.conversation_cache import ConversationCache
 from qscpd.store.sqlite.database import Database
-from qscpd.store.sqlite.fold import Fold
+from qscpd.store.sqlite.fold import DUE_BYTES, DUE_MESSAGES, Fold
 from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
 from qscpd.store.sqlite.ids import MessageIds
 from qscpd.store.sqlite.journal import Part, read_rows, row_range
@@ -245,8 +245,8 @@ class SqliteStore(SqliteReads):
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
         # Whoever sends faster than is folded waits for that, so that the tail is bounded.
-        while self._fold.is_overdue and self._fold.step():
-            pass
+        if self._tail.count >= DUE_MESSAGES or self._tail.size >= DUE_BYTES:
+            self._fold.catch_up()
         try:
             return self._messages.append(messages, marks, deadline_s)
         except StoreFullError as error:
