@@ -1,8 +1,8 @@
 """CPU time and disk space of the store alone, for each message: `python bench/store.py [SHAPE ...]`.
 
-A shape is how messages come: how many in a commit, in how many conversations of it. What is stored is then indexed
-and folded to the end, and that counts as deferred. Only the interface of the store is used, so that an older commit
-can be measured by its own checkout: `PYTHONPATH=OTHER python bench/store.py`.
+A shape is how messages come: how many in a commit, in how many conversations of it. What is stored is then
+folded and indexed to the end, and that counts as deferred. Only the interface of the store is used, so that
+an older commit can be measured by its own checkout: `PYTHONPATH=OTHER python bench/store.py`.
 """
 
 import random
@@ -41,7 +41,7 @@ SHAPES = {
 
 def texts(words: int) -> list[str]:
     """Return texts of words as frequent as in a language: the n-th one in proportion to 1/n."""
-    rng = random.Random(1)
+    rng = random.Random(1)  # noqa: S311 - no secret
     vocabulary = [
         "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(20_000)
     ]
@@ -57,7 +57,7 @@ def measure(shape: Shape, folder: Path) -> str:
     for number in range(ACCOUNTS):
         store.add_account(f"user{number}", "x")
     bodies = texts(shape.words)
-    rng = random.Random(2)
+    rng = random.Random(2)  # noqa: S311 - no secret
     number = 0
     longest = 0.0
     path = deferred = 0.0

@@ -14,8 +14,9 @@ from qscpd.domain.messages import amend
 from qscpd.domain.model import MessageRow, NewMessage, Refused, StoredMessage
 from qscpd.domain.rooms import NO_MEMBERSHIP
 from qscpd.store.sqlite import chunks
+from qscpd.store.sqlite.changes import Change, pack_change
 from qscpd.store.sqlite.chunk_reader import ChunkReader, Scope
-from qscpd.store.sqlite.chunks import Change, place_of
+from qscpd.store.sqlite.chunks import place_of
 from qscpd.store.sqlite.conversation_cache import CachedConversation, ConversationCache
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.ids import MessageIds
@@ -27,8 +28,9 @@ _FINDERS: Final = 8
 
 
 _INDEX_S: Final = 0.2e-6
-"""What the search index takes for each character of a text that is added or removed, in seconds: measured with
-texts in which each word is another one."""
+"""What the search index takes for each character of a text that is added or removed, in seconds.
+
+Measured with texts in which each word is another one."""
 
 
 class _Changed:
@@ -78,6 +80,8 @@ class Amendments:
         self._edit_within_ms = edit_within_ms
         self.changed: dict[tuple[int, int], _Changed] = {}
         """Messages that the running transaction changes, by conversation and seq; `flush` writes them."""
+        self.has_read = False
+        """Whether the running transaction has looked at messages, so that `flush` has something to do."""
         self.owed_s = 0.0
         """What `flush` takes at most, in seconds."""
         self._finders: dict[int, tuple[Scope, Callable[[int], MessageRow | None]]] = {}
@@ -136,23 +140,22 @@ class Amendments:
 
     def flush(self) -> None:
         """Write what was changed; a long text costs the search index some milliseconds."""
-        if not self.changed:
-            self._finders.clear()
-            return
         written: list[tuple[int, bytes]] = []
         # In order: FTS5 begins another segment of the index at each rowid that is below the one before.
         for conversation, seq in sorted(self.changed):
             each = self.changed[conversation, seq]
             place = place_of(conversation, seq)
-            written.append((place, chunks.pack_change(place, _change(each.now))))
+            written.append((place, pack_change(place, _change(each.now))))
             if each.folded and each.now.body != each.before.body:
                 self._index.exchange(conversation, [each.before], [each.now])
-        with self._db.transaction() as db:
-            db.executemany("REPLACE INTO amendments VALUES (?, ?)", written)
+        if written:
+            with self._db.transaction() as db:
+                db.executemany("REPLACE INTO amendments VALUES (?, ?)", written)
         self._forget()
 
     def _forget(self) -> None:
         self.owed_s = 0.0
+        self.has_read = False
         self.changed.clear()
         self._finders.clear()
 
@@ -194,11 +197,12 @@ class Amendments:
         if found is None:
             if len(self._finders) >= _FINDERS:
                 del self._finders[next(iter(self._finders))]
+            self.has_read = True
             scope = self._reader.scope(conversation)
             found = self._finders[conversation] = scope, self._reader.finder(scope)
         return found
 
 
 def _change(row: MessageRow) -> Change:
-    """Return what is stored of a changed message: its text only if it can be another one than in its chunk."""
+    """Return what is stored of a changed message: its text only if it can differ from that in its chunk."""
     return Change(row.meta, row.body, has_body=row.body is None or bool(row.meta.edited_ms))

@@ -18,8 +18,8 @@ from qscpd.domain.pages import join_damage
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.chunk_source import Source
-from qscpd.store.sqlite.chunks import Change, place_of
+from qscpd.store.sqlite.changes import Change, unpack_change
+from qscpd.store.sqlite.chunks import place_of
 from qscpd.store.sqlite.database import DatabaseReader
 from qscpd.store.sqlite.places import AFTER, BEFORE, end_of_overlapped, stored_chunks, undamaged_before
 from qscpd.store.sqlite.tail import Piece, Tail, merge_last
@@ -165,7 +165,7 @@ class ChunkReader:
 
         It returns None for one that is pruned, damaged or unknown.
         """
-        near: Source | None = None
+        near: chunks.Source | None = None
 
         def find(seq: int) -> MessageRow | None:
             nonlocal near
@@ -215,7 +215,7 @@ class ChunkReader:
 
     def readable(self, scope: Scope, piece: Piece) -> list[MessageRow]:
         """Return those messages of a piece of the tail that are not damaged, as they are now."""
-        source = Source(piece.first_seq, piece.last_seq, piece.packed)
+        source = chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
         return self._undamaged(scope, source, piece.first_seq, piece.last_seq)
 
     def growing(self, scope: Scope) -> tuple[int, bytes] | None:
@@ -272,7 +272,7 @@ class ChunkReader:
                 yield _Slice(begin, end, self._rows(scope, source, begin, end))
                 end = begin - 1
 
-    def _rows(self, scope: Scope, source: Source, first: int, last: int) -> list[MessageRow]:
+    def _rows(self, scope: Scope, source: chunks.Source, first: int, last: int) -> list[MessageRow]:
         """Return messages as they are now; those that are damaged are reported, and left out."""
         try:
             rows = source.rows(first, last, scope.writers)
@@ -283,14 +283,14 @@ class ChunkReader:
             return rows
         return [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
 
-    def _undamaged(self, scope: Scope, source: Source, first: int, last: int) -> list[MessageRow]:
+    def _undamaged(self, scope: Scope, source: chunks.Source, first: int, last: int) -> list[MessageRow]:
         """Return those of the messages that are not damaged; report each of the others."""
         shown = scope.first_seq
         try:
             raws = source.raws(first, last)
         except StoreDamagedError as error:
-            begin, end = max(source.first_seq, shown), source.last_seq
-            self._on_damage(DamagedPlace(str(error), scope.conversation, begin, end))
+            begin = max(source.first_seq, shown)
+            self._on_damage(DamagedPlace(str(error), scope.conversation, begin, source.last_seq))
             source.packed = None
             return []
         found: list[MessageRow] = []
@@ -315,20 +315,20 @@ class ChunkReader:
         found = self._db.read(_CHANGES, base | first, base | last)
         if not found:
             return _NO_CHANGES
-        return {place & _SEQS: chunks.unpack_change(place, change, scope.writers) for place, change in found}
+        return {place & _SEQS: unpack_change(place, change, scope.writers) for place, change in found}
 
     # --- sources
 
-    def _sources_after(self, scope: Scope, seq: int) -> Iterator[Source]:
+    def _sources_after(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
         if seq <= scope.folded:
             yield from self._chunks_after(scope, seq)
         for piece in self._tail.after(scope.conversation, max(scope.folded, seq - 1)):
-            yield Source(piece.first_seq, piece.last_seq, piece.packed)
+            yield chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
 
-    def _sources_before(self, scope: Scope, seq: int) -> Iterator[Source]:
+    def _sources_before(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
         for piece in reversed(self._tail.after(scope.conversation, scope.folded)):
             if piece.first_seq <= seq:
-                yield Source(piece.first_seq, piece.last_seq, piece.packed)
+                yield chunks.Source(piece.first_seq, piece.last_seq, piece.packed)
         base = place_of(scope.conversation, 0)
         values = base, base | min(seq, scope.folded)
         done = 0
@@ -338,7 +338,7 @@ class ChunkReader:
                 yield source
             done = source.first_seq
 
-    def _chunks_after(self, scope: Scope, seq: int) -> Iterator[Source]:
+    def _chunks_after(self, scope: Scope, seq: int) -> Iterator[chunks.Source]:
         base = place_of(scope.conversation, 0)
         start, last = base | min(max(seq, 0), _SEQS), base | scope.folded
         done = 0
@@ -348,11 +348,13 @@ class ChunkReader:
                 yield source
             done = max(done, source.first_seq)
 
-    def _source(self, scope: Scope, place: int, blob: bytes | None, following: int | None = None) -> Source:
+    def _source(
+        self, scope: Scope, place: int, blob: bytes | None, following: int | None = None
+    ) -> chunks.Source:
         """Return a stored chunk; if it is damaged, report it, and let it end before the next one.
 
-        One that is damaged, at a place that is inside another one, is not read: its place is wrong. Then
-        return the other one.
+        One that is damaged at a place that another one has is not read: its place is wrong. Then that one
+        is returned.
 
         Args:
             scope: Its conversation.
@@ -370,14 +372,13 @@ class ChunkReader:
                 last = first + chunks.claimed(packed) - 1
                 if following is not None and following <= place_of(scope.conversation, last):
                     last = end_of_overlapped(self._db, place, last)
-                return Source(first, min(last, scope.folded), packed)
+                return chunks.Source(first, min(last, scope.folded), packed)
         for other, packed in undamaged_before(self._db, place):
             if other + chunks.claimed(packed) > place:
                 return self._source(scope, other, chunks.seal(other, packed), place)
         last = self._end(scope, place)
-        first_shown = max(first, scope.first_seq)
-        self._on_damage(DamagedPlace(problem, scope.conversation, first_shown, last, place))
-        return Source(first, last, None)
+        self._on_damage(DamagedPlace(problem, scope.conversation, max(first, scope.first_seq), last, place))
+        return chunks.Source(first, last, None)
 
     def _end(self, scope: Scope, place: int) -> int:
         """Return the last seq before the next chunk behind a place, or of all chunks."""
@@ -394,7 +395,7 @@ class ChunkReader:
         begin, end = first, last
         if first <= scope.folded:
             place = self.chunk_at(scope, first)
-            begin = max(place.last_seq + 1 if place else 1, scope.first_seq)
+            begin = min(first, max(place.last_seq + 1 if place else 1, scope.first_seq))
             end = max(last, self._end(scope, place_of(scope.conversation, last)))
-        self._on_damage(DamagedPlace("is missing", scope.conversation, min(first, begin), end))
+        self._on_damage(DamagedPlace("is missing", scope.conversation, begin, end))
         return Damage(first, last)

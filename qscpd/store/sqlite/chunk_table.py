@@ -97,7 +97,7 @@ class ChunkWriter:
             self.forget_amendments(conversation, chunk.first_seq, chunk.last_seq)
 
     def forget_amendments(self, conversation: int, first: int, last: int) -> None:
-        """Delete what amendments have made of messages in a range of seqs: it is in them, or they are gone."""
+        """Delete what amendments have made of a range of messages: it is in them, or they are gone."""
         with self._db.transaction() as db:
             db.execute(
                 "DELETE FROM amendments WHERE place BETWEEN ? AND ?",

@@ -1,7 +1,7 @@
 """The format of stored messages: a *chunk* has messages of one conversation whose seqs follow each other.
 
-Packed messages are a msgpack array of (time_ms, sender, id, body), for few of them with a `MessageMeta` as the
-fifth. A body of nil: erased. Packed messages of one conversation are joined without decoding them.
+Packed messages are a msgpack array of (time_ms, sender, id, body), for few of them with a `MessageMeta` as
+the fifth. A body of nil: erased. Packed messages of one conversation are joined without decoding them.
 
 A chunk is packed messages and a checksum. It is stored under its place, which has its conversation and its
 first seq, and the checksum covers the place. So a chunk is what was written there, or it is damaged.
@@ -25,7 +25,7 @@ BOUND: Final = 64 * 1024
 read it, change a message and write it back."""
 
 GROWING: Final = 8 * 1024
-"""Bytes of a chunk to which messages are still added: rewriting larger ones costs more than it saves space."""
+"""Bytes of a chunk to which messages are still added: rewriting larger ones costs more than it saves."""
 
 SEQ_BITS: Final = 32
 """A message's place is its conversation << SEQ_BITS | its seq, and that of a chunk the place of its first."""
@@ -49,7 +49,7 @@ _Account = Annotated[int, msgspec.Meta(ge=1)]
 
 _Id = Annotated[str, msgspec.Meta(min_length=32, max_length=32)]
 
-_Body = Annotated[str, msgspec.Meta(max_length=BODY_LIMIT)]
+Body = Annotated[str, msgspec.Meta(max_length=BODY_LIMIT)]
 
 HEAD: Final = 16
 """Bytes at the beginning of a chunk that have its number of messages and the time of the first."""
@@ -83,7 +83,7 @@ class _Entry(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fal
     time_ms: _Time
     sender: _Account
     id: _Id
-    body: _Body | None
+    body: Body | None
     meta: MessageMeta = NO_META
 
 
@@ -91,7 +91,8 @@ _decoder: Final = msgspec.msgpack.Decoder(list[_Entry])
 _raw_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _entry_decoder: Final = msgspec.msgpack.Decoder(_Entry)
 
-_UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError)
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError)
+"""Errors of decoding what is damaged."""
 
 
 def seal(place: int, packed: bytes) -> bytes:
@@ -162,7 +163,7 @@ def rows(first_seq: int, packed: bytes, writers: Writers) -> list[MessageRow]:
     """
     try:
         entries = _decoder.decode(packed)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise StoreDamagedError(str(error)) from error
     if len(entries) == 1 and (only := _plain(first_seq, entries[0], len(packed), writers)) is not None:
         return [only]
@@ -183,7 +184,7 @@ def split(packed: bytes) -> list[msgspec.Raw]:
     """
     try:
         return _raw_decoder.decode(packed)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise StoreDamagedError(str(error)) from error
 
 
@@ -195,12 +196,51 @@ def row(seq: int, raw: msgspec.Raw, writers: Writers) -> MessageRow:
     """
     try:
         each = _entry_decoder.decode(raw)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise StoreDamagedError(str(error)) from error
     found = MessageRow(seq, each.time_ms, each.sender, each.id, each.body, each.meta)
     if problem := _problem([found], len(raw), writers):
         raise StoreDamagedError(problem)
     return found
+
+
+class Source:
+    """Messages of a conversation as they are stored together: a chunk, or a piece of the tail.
+
+    Attributes:
+        first_seq: The first seq.
+        last_seq: The last seq.
+        packed: The messages; None if they can't be read.
+    """
+
+    __slots__ = ("_raws", "first_seq", "last_seq", "packed")
+
+    def __init__(self, first_seq: int, last_seq: int, packed: bytes | None) -> None:
+        self.first_seq = first_seq
+        self.last_seq = last_seq
+        self.packed = packed
+        self._raws: Sequence[msgspec.Raw] = ()
+
+    def rows(self, first: int, last: int, writers: Writers) -> list[MessageRow]:
+        """Return some of the messages.
+
+        Raises:
+            StoreDamagedError: They are none, or have what no message can have.
+        """
+        if self.packed is None:
+            return []
+        if last - first + 1 == claimed(self.packed):
+            return rows(first, self.packed, writers)
+        return rows(first, pack(self.raws(first, last)), writers)
+
+    def raws(self, first: int, last: int) -> Sequence[msgspec.Raw]:
+        """Return some of the messages, not decoded.
+
+        Raises:
+            StoreDamagedError: They are none.
+        """
+        self._raws = self._raws or split(self.packed or b"")
+        return self._raws[first - self.first_seq : last - self.first_seq + 1]
 
 
 def texts(place: int, packed: bytes) -> list[tuple[int, str]]:
@@ -215,7 +255,7 @@ def texts(place: int, packed: bytes) -> list[tuple[int, str]]:
     """
     try:
         entries = _decoder.decode(packed)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise StoreDamagedError(str(error)) from error
     return [
         (number, each.body)
@@ -232,58 +272,8 @@ def senders(packed: bytes) -> list[tuple[int, str]]:
     """
     try:
         return [(each.sender, each.id) for each in _decoder.decode(packed)]
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise StoreDamagedError(str(error)) from error
-
-
-class Change(NamedTuple):
-    """What amendments have made of a message: its meta, and its text if that is another one."""
-
-    meta: MessageMeta
-    body: str | None = None
-    has_body: bool = False
-    """Whether the text changed; a body of None is then a redacted text."""
-
-    def apply(self, message: MessageRow) -> MessageRow:
-        """Return the message as it is now."""
-        if self.has_body:
-            return message._replace(body=self.body, meta=self.meta)
-        return message._replace(meta=self.meta)
-
-
-class _StoredChange(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A change, decoded."""
-
-    meta: MessageMeta
-    body: _Body | None | msgspec.UnsetType = msgspec.UNSET
-
-
-_change_decoder: Final = msgspec.msgpack.Decoder(_StoredChange)
-
-
-def pack_change(place: int, change: Change) -> bytes:
-    """Return a change as it is stored."""
-    return seal(place, pack([change.meta, change.body] if change.has_body else [change.meta]))
-
-
-def unpack_change(place: int, blob: bytes, writers: Writers) -> Change:
-    """Return a stored change.
-
-    Raises:
-        StoreDamagedError: It is none, or one that no message can have.
-    """
-    try:
-        found = _change_decoder.decode(unseal(place, blob))
-    except _UNDECODABLE as error:
-        raise StoreDamagedError(str(error)) from error
-    seq = place & ((1 << SEQ_BITS) - 1)
-    if found.meta.kind or not _is_possible(seq, found.meta, writers):
-        raise StoreDamagedError("what belongs to a message is wrong")
-    if found.body is msgspec.UNSET:
-        return Change(found.meta)
-    if found.body is not None and len(found.body.encode()) > BODY_LIMIT:
-        raise StoreDamagedError("a text is too long")
-    return Change(found.meta, found.body, has_body=True)
 
 
 def _plain(seq: int, entry: _Entry, size: int, writers: Writers) -> MessageRow | None:
@@ -313,7 +303,7 @@ def _problem(found: list[MessageRow], size: int, writers: Writers) -> str:
     if size > BODY_LIMIT and any(each.body and len(each.body.encode()) > BODY_LIMIT for each in found):
         return "a text is too long"
     with_meta = [each for each in found if each.meta is not NO_META]
-    if not all(_is_possible(each.seq, each.meta, writers) for each in with_meta):
+    if not all(is_possible(each.seq, each.meta, writers) for each in with_meta):
         return "what belongs to a message is wrong"
     return ""
 
@@ -324,8 +314,8 @@ def _can_be(accounts: set[int], writers: Writers) -> bool:
     return not accounts or (min(accounts) >= writers.lowest and max(accounts) <= writers.highest)
 
 
-def _is_possible(seq: int, meta: MessageMeta, writers: Writers) -> bool:
-    """Return whether a message can have this meta."""
+def is_possible(seq: int, meta: MessageMeta, writers: Writers) -> bool:
+    """Return whether a message can have a meta."""
     users = {user for each in meta.reactions.values() for user in each}
     return (
         (0 < meta.target < seq if meta.kind else not meta.target)
@@ -372,7 +362,7 @@ def count(packed: bytes) -> int:
     """Return the number of packed messages of which nothing else is known; 0 if they are damaged."""
     try:
         return len(_decoder.decode(packed))
-    except _UNDECODABLE:
+    except UNDECODABLE:
         return 0
 
 

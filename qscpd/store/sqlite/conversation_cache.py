@@ -139,7 +139,7 @@ class ConversationCache:
         return found
 
     def _last(self, conversation: int, folded: int, last_ms: int) -> tuple[int, int]:
-        """Return last seq and time of a conversation, also of a damaged one: no seq is given a second time."""
+        """Return last seq and time of a conversation, even if damaged: no seq is given a second time."""
         last_seq, last_ms = merge_last(self._tail, conversation, folded, last_ms)
         return max(last_seq, self._reader.last_chunk(conversation)), last_ms
 

@@ -2,8 +2,8 @@
 
 A *fold* takes the rows of the journal up to one. Each of its steps is a transaction of a few milliseconds:
 
-1. `MESSAGES`: some conversations' messages are joined by bytes and appended to their last chunks, or become new
-   ones; their words are indexed, and `conversations.last_seq` says how far the conversation is folded.
+1. `MESSAGES`: some conversations' messages are joined by bytes and appended to their last chunks, or become
+   new ones; their words are indexed, and `conversations.last_seq` says how far the conversation is folded.
 2. `IDS`: runs of ids are written.
 3. `JOURNAL`: the rows are deleted, and the messages leave the tail.
 4. `WORDS`: the search index is merged.
@@ -17,22 +17,21 @@ folded already is known by `last_seq`.
 import contextlib
 import enum
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
-from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.chunk_reader import ChunkReader, Scope
+from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.chunk_table import ChunkWriter
-from qscpd.store.sqlite.chunks import SEQ_BITS, Change, place_of
-from qscpd.store.sqlite.compaction import Compaction
+from qscpd.store.sqlite.chunks import SEQ_BITS, place_of
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.ids import MessageIds
 from qscpd.store.sqlite.journal import Part, write_row
-from qscpd.store.sqlite.search_index import SearchIndex
+from qscpd.store.sqlite.old_texts import OldTexts
+from qscpd.store.sqlite.piece_folder import PieceFolder
 from qscpd.store.sqlite.tail import Piece, Tail
 
 DUE_MESSAGES: Final = 10_000
@@ -62,23 +61,9 @@ _STEP_CONVERSATIONS: Final = 64
 _STEP_JOURNAL: Final = 1024 * 1024
 """Bytes of the journal that a step deletes at most."""
 
-_MERGED_AT_ONCE: Final = 64 * 1024 * 1024
-"""Files up to this many bytes have their search index merged in each fold that removes a text."""
-
-_MERGE_EVERY_MS: Final = 6 * 3600 * 1000
-"""How often that of a larger file is, in milliseconds: it costs a second for 500,000 messages."""
-
-_RETRY_MS: Final = 5_000
-"""How long emptying SQLite's journal waits for a reader, in milliseconds."""
-
 _FOLDED: Final = "UPDATE meta SET value = CAST(max(CAST(value AS INTEGER), ?) AS TEXT) WHERE key = 'folded'"
 
 _REMAINING: Final = "SELECT min(place) FROM amendments WHERE place >= ?"
-
-
-_Packed = Sequence[tuple[int, int, bytes]]
-_Texts = Sequence[tuple[int, str]]
-_Pack = Callable[[Scope, Sequence[Piece]], tuple[_Packed, _Texts]]
 
 
 class Phase(enum.Enum):
@@ -105,8 +90,8 @@ class Fold:
         reader: Reads chunks.
         writer: Writes them.
         ids: The index of message ids.
-        index: The search index.
-        compaction: Empties SQLite's journal.
+        folder: Folds pieces of the tail.
+        old_texts: Removes what is left of texts that were replaced.
         on_damage: Called with each place that can't be folded.
 
     Attributes:
@@ -121,8 +106,8 @@ class Fold:
         reader: ChunkReader,
         writer: ChunkWriter,
         ids: MessageIds,
-        index: SearchIndex,
-        compaction: Compaction,
+        folder: PieceFolder,
+        old_texts: OldTexts,
         on_damage: OnDamage,
     ) -> None:
         self._db = db
@@ -130,8 +115,8 @@ class Fold:
         self._reader = reader
         self._writer = writer
         self._ids = ids
-        self._index = index
-        self._compaction = compaction
+        self._folder = folder
+        self._old_texts = old_texts
         self._on_damage = on_damage
         self.folded_row = 0
         self.phase = Phase.IDLE
@@ -149,17 +134,6 @@ class Fold:
         self._requested = False
         self._since_ms = db.now.boot_ms
         """When the last fold began, or the tail was empty, in milliseconds since the boot."""
-        self._old_texts = _has_messages(db)
-        """Whether texts were replaced or removed since the last fold began; in an earlier run, too."""
-        self._old_words = self._old_texts
-        """Whether the search index can have words of them."""
-        self._emptying = False
-        """Whether SQLite's journal has to be emptied at the end of the fold, because it can have such texts."""
-        self._merging = False
-        """Whether the whole search index is being merged."""
-        self._merged_ms = db.now.boot_ms
-        """When that began the last time."""
-        self._retry_ms = 0
         self._steps: dict[Phase, Callable[[], bool]] = {
             Phase.MESSAGES: self._messages_step,
             Phase.IDS: self._ids_step,
@@ -170,18 +144,19 @@ class Fold:
         }
 
     @property
-    def is_overdue(self) -> bool:
-        """Whether a commit has to wait for a step."""
-        return self._has(DUE_MESSAGES * OVERDUE, DUE_BYTES * OVERDUE)
+    def newest_row(self) -> int:
+        """The newest row of the journal."""
+        return self._tail.last_row
+
+    def catch_up(self) -> None:
+        """Do steps until a commit need not wait any more."""
+        while self._has(DUE_MESSAGES * OVERDUE, DUE_BYTES * OVERDUE) and self.step():
+            pass
 
     def _has(self, messages: float, size: float) -> bool:
         """Return whether so many messages, or so many bytes of them, wait for a fold."""
         tail = self._tail
         return tail.count - self._stuck_count >= messages or tail.size - self._stuck_size >= size
-
-    def text_replaced(self) -> None:
-        """Note that a text was replaced or removed: nothing of it is to stay in the files."""
-        self._old_texts = self._old_words = True
 
     def request(self) -> None:
         """Make a fold due, of everything that is committed until it begins."""
@@ -210,18 +185,17 @@ class Fold:
         """Begin a fold if one is due."""
         tail, now = self._tail, self._db.now.boot_ms
         # A crash can have come between the fold of a redaction and the rewriting of the old text's chunk.
-        if tail.count <= self._stuck_count and not self._old_texts and not self._may_merge_all():
+        if tail.count <= self._stuck_count and not self._old_texts.is_due:
             self._since_ms = now
         due = self._has(DUE_MESSAGES, DUE_BYTES) or now - self._since_ms >= DUE_MS
         if not due and not self._requested:
             # Emptying SQLite's journal may have had to wait for a reader.
-            if self._emptying and now >= self._retry_ms:
+            if self._old_texts.can_go_on:
                 self.phase = Phase.OLD_TEXTS
                 return True
             return False
         self._requested = False
-        self._emptying |= self._old_texts
-        self._old_texts = False
+        self._old_texts.begin_fold()
         self._since_ms = now
         self._row = tail.last_row
         self._pieces = deque(sorted(tail.pieces(), key=attrgetter("conversation", "first_seq")))
@@ -240,7 +214,8 @@ class Fold:
         try:
             with self._db.transaction():
                 for conversation, pieces in groups:
-                    self._fold(conversation, pieces, self._as_now)
+                    if not self._is_stuck(conversation, pieces):
+                        self._folder.fold(conversation, pieces)
         except StoreDamagedError:
             del self._stuck[stuck:]
             for conversation, pieces in groups:
@@ -314,24 +289,7 @@ class Fold:
         return stuck_row
 
     def _words_step(self) -> bool:
-        begin = not self._merging and self._may_merge_all()
-        if begin:
-            self._old_words, self._emptying = False, True
-            self._merged_ms = self._db.now.boot_ms
-        try:
-            more = self._index.merge_step(begin=begin)
-        except StoreDamagedError as error:
-            self._on_damage(DamagedPlace(f"the search index can't be merged: {error}"))
-            more = False
-        self._merging = more and (begin or self._merging)
-        return more
-
-    def _may_merge_all(self) -> bool:
-        """Return whether the whole search index is to be merged, because it can have words of old texts."""
-        if not self._old_words:
-            return False
-        is_small = self._db.path.stat().st_size <= _MERGED_AT_ONCE
-        return is_small or self._db.now.boot_ms - self._merged_ms >= _MERGE_EVERY_MS
+        return self._old_texts.merge_step()
 
     def _amendments_step(self) -> bool:
         """Write what amendments have made of its messages into the next chunk that has any."""
@@ -356,9 +314,7 @@ class Fold:
         return True
 
     def _old_texts_step(self) -> bool:
-        if self._emptying:
-            self._retry_ms = self._db.now.boot_ms + _RETRY_MS
-            self._emptying = not self._compaction.empty_journal()
+        self._old_texts.empty_step()
         return False
 
     # --- messages
@@ -382,11 +338,13 @@ class Fold:
 
     def _fold_alone(self, conversation: int, pieces: Sequence[Piece]) -> None:
         """Fold what the step takes of one conversation, around what is damaged."""
+        if self._is_stuck(conversation, pieces):
+            return
         problem = ""
         for has_words in (True, False):
             try:
                 with self._db.transaction():
-                    self._fold(conversation, pieces, self._as_journaled, has_words=has_words)
+                    self._folder.fold(conversation, pieces, as_journaled=True, has_words=has_words)
             except StoreDamagedError as error:
                 problem = str(error)
             else:
@@ -397,96 +355,13 @@ class Fold:
         self._on_damage(DamagedPlace(f"stays in the journal: {problem}", conversation, first, last))
         self._stick(pieces)
 
+    def _is_stuck(self, conversation: int, pieces: Sequence[Piece]) -> bool:
+        """Return whether messages before pieces can't be folded; keep the pieces, too, then."""
+        stuck = any(part.conversation == conversation for part in self._stuck)
+        if stuck:
+            self._stick(pieces)
+        return stuck
+
     def _stick(self, pieces: Iterable[Piece]) -> None:
         """Keep pieces for the next fold."""
         self._stuck += [Part(each.conversation, each.first_seq, each.last_ms, each.packed) for each in pieces]
-
-    def _fold(
-        self, conversation: int, pieces: Sequence[Piece], pack: _Pack, *, has_words: bool = True
-    ) -> None:
-        """Fold pieces of a conversation in the running transaction."""
-        if any(part.conversation == conversation for part in self._stuck):
-            self._stick(pieces)  # what is before them is not folded
-            return
-        scope = self._reader.scope(conversation)
-        pieces = [piece for piece in pieces if piece.last_seq > scope.folded]
-        if not pieces:
-            return
-        packed, texts = pack(scope, pieces)
-        if has_words:
-            self._index.add(texts)
-        self._writer.put(conversation, self._grown(scope, packed))
-        last = pieces[-1]
-        with self._db.transaction() as db:
-            db.execute(
-                "UPDATE conversations SET last_seq = ?, last_ms = ? WHERE id = ?",
-                (last.last_seq, last.last_ms, conversation),
-            )
-
-    def _as_now(self, scope: Scope, pieces: Sequence[Piece]) -> tuple[_Packed, _Texts]:
-        """Return first seq, last seq and messages of pieces as they are now, and their texts."""
-        packed: list[tuple[int, int, bytes]] = []
-        texts: list[tuple[int, str]] = []
-        changes = self._reader.changes(scope, pieces[0].first_seq, pieces[-1].last_seq)
-        for piece in pieces:
-            for first_seq, part in _amended(piece, changes, scope):
-                texts += chunks.texts(place_of(scope.conversation, first_seq), part)
-                packed.append((first_seq, first_seq + chunks.claimed(part) - 1, part))
-        if changes:
-            self._writer.forget_amendments(scope.conversation, pieces[0].first_seq, pieces[-1].last_seq)
-        return packed, texts
-
-    def _as_journaled(self, scope: Scope, pieces: Sequence[Piece]) -> tuple[_Packed, _Texts]:
-        """Return the same of pieces as they are in the journal; what amendments have made of them stays."""
-        packed = [(piece.first_seq, piece.last_seq, piece.packed) for piece in pieces]
-        texts = [
-            (place_of(scope.conversation, row.seq), row.body)
-            for piece in pieces
-            for row in self._reader.readable(scope, piece)
-            if row.body is not None and not row.meta.kind
-        ]
-        return packed, texts
-
-    def _grown(self, scope: Scope, added: Iterable[tuple[int, int, bytes]]) -> Sequence[tuple[int, bytes]]:
-        """Return the chunks that messages make together with the last one, if that can grow.
-
-        Args:
-            scope: Their conversation.
-            added: As of `_as_now`.
-        """
-        written: list[tuple[int, list[bytes]]] = []
-        expected = size = 0
-        if (growing := self._reader.growing(scope)) is not None:
-            first_seq, packed = growing
-            written.append((first_seq, [packed]))
-            expected, size = first_seq + chunks.claimed(packed), len(packed)
-        for first_seq, last_seq, packed in added:
-            if first_seq != expected or size + len(packed) > chunks.BOUND:
-                written.append((first_seq, []))
-                size = 0
-            written[-1][1].append(packed)
-            size += len(packed)
-            expected = last_seq + 1
-        return [(first_seq, chunks.join(parts)) for first_seq, parts in written]
-
-
-def _amended(piece: Piece, changes: Mapping[int, Change], scope: Scope) -> Sequence[tuple[int, bytes]]:
-    """Return a piece with what amendments have made of its messages: first seq and messages of its parts."""
-    if not changes or not any(seq in changes for seq in range(piece.first_seq, piece.last_seq + 1)):
-        return [(piece.first_seq, piece.packed)]
-    rows = chunks.rows(piece.first_seq, piece.packed, scope.writers)
-    now = [changes[row.seq].apply(row) if row.seq in changes else row for row in rows]
-    parts: list[tuple[int, bytes]] = []
-    first_seq = piece.first_seq
-    for count, part in chunks.divide([chunks.entry(row) for row in now]):
-        parts.append((first_seq, part))
-        first_seq += count
-    return parts
-
-
-def _has_messages(db: Database) -> bool:
-    """Return whether there are messages: an earlier run can have left old texts."""
-    try:
-        return bool(db.read("SELECT EXISTS (SELECT 1 FROM chunks) OR EXISTS (SELECT 1 FROM journal)")[0][0])
-    except StoreDamagedError:
-        return True

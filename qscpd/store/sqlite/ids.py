@@ -5,14 +5,14 @@ the account has used is new without a look-up. Messages with rising ids need no 
 between which ids an account wrote, and in which ranges of seqs, and the messages have their ids. Runs of what
 is in the journal are in memory; folding writes them to `id_runs`.
 
-`sent_ids` has the exceptions, one row each: an id that is new although it did not rise; a message whose text was
-replaced or removed, with a hash of what was sent; and a refusal, with the conversation 0, the seq 0, and the code in
-the place of the hash (`UsedId`). So an id has one outcome, whenever it is sent again.
+`sent_ids` has the exceptions, one row each: an id that is new although it did not rise; a message whose text
+was replaced or removed, with a hash of what was sent; and a refusal, with the conversation 0, the seq 0, and
+the code in the place of the hash (`UsedId`). So an id has one outcome, whenever it is sent again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,7 @@ from qscpd.domain.retention import id_is_outlived
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.database import Database
+from qscpd.store.sqlite.id_runs import Range, Run, RunsInMemory
 
 _SWEEP: Final = 500
 """Rows that one step of forgetting old ids looks at."""
@@ -30,21 +31,10 @@ _SWEEP: Final = 500
 _SWEEP_EVERY_MS: Final = 6 * 3600 * 1000
 """How often all ids are looked at."""
 
-_RUN_PLACES: Final = 8
-"""Ranges of seqs in a run at most."""
-
-_RUN_MESSAGES: Final = 256
-"""Places in the ranges of a run at most, unless a single commit has more: a look-up reads them all."""
-
 _ACCOUNTS: Final = 200
 """Accounts whose runs one step writes."""
 
 _INSERT: Final = "INSERT OR IGNORE INTO sent_ids VALUES (?, ?, ?, ?, ?, ?)"
-
-_Number = Annotated[int, msgspec.Meta(ge=1, lt=1 << 31)]
-
-_Range = tuple[_Number, _Number, _Number]
-"""Conversation, first and last seq; there can be messages of others in it."""
 
 
 class UsedId(NamedTuple):
@@ -73,75 +63,7 @@ class UsedId(NamedTuple):
             return Refused()  # the code of a newer version, before a downgrade
 
 
-class Run(NamedTuple):
-    """Messages of an account whose ids rise."""
-
-    last_id: str
-    first_id: str
-    places: tuple[_Range, ...]
-
-
-class RunsInMemory:
-    """Runs of what is in the journal, by account; each account's are in the order of ids."""
-
-    def __init__(self) -> None:
-        self._runs: dict[int, list[Run]] = {}
-        self._folding: dict[int, list[Run]] = {}
-        """Those that the running fold writes."""
-
-    def add(self, account: int, run: Run) -> None:
-        """Add the newest messages of an account."""
-        runs = self._runs.setdefault(account, [])
-        if runs and (joined := _join(runs[-1], run)) is not None:
-            runs[-1] = joined
-        else:
-            runs.append(run)
-
-    def containing(self, account: int, message_id: str) -> Run | None:
-        """Return the run in which an id can be."""
-        for runs in (self._folding, self._runs):
-            for run in runs.get(account, ()):
-                if run.first_id <= message_id <= run.last_id:
-                    return run
-        return None
-
-    def last_of(self, account: int) -> str:
-        """Return the highest id of an account; empty if it has none here."""
-        for runs in (self._runs, self._folding):
-            if account in runs:
-                return runs[account][-1].last_id
-        return ""
-
-    def begin_fold(self) -> None:
-        """Take what there is as what is folded."""
-        if not self._folding:
-            self._runs, self._folding = {}, self._runs
-
-    def folding(self) -> Iterator[tuple[int, Run]]:
-        """Yield the accounts and runs that are folded."""
-        for account, runs in self._folding.items():
-            for run in runs:
-                yield account, run
-
-    def end_fold(self) -> None:
-        """Forget what is folded: it is in the file."""
-        self._folding = {}
-
-
-def _join(before: Run, run: Run) -> Run | None:
-    """Return two runs of an account as one; None if that would be too large."""
-    places = before.places
-    conversation, first, last = run.places[0]
-    if len(run.places) == 1 and places[-1][0] == conversation and places[-1][1] <= first:
-        places = (*places[:-1], (conversation, places[-1][1], last))
-    else:
-        places += run.places
-    if len(places) > _RUN_PLACES or sum(end - begin + 1 for _, begin, end in places) > _RUN_MESSAGES:
-        return None
-    return Run(run.last_id, before.first_id, places)
-
-
-_places: Final = msgspec.msgpack.Decoder(tuple[_Range, ...])
+_places: Final = msgspec.msgpack.Decoder(tuple[Range, ...])
 
 
 class MessageIds:
@@ -193,7 +115,7 @@ class MessageIds:
                         return UsedId(key, conversation, row.seq, row.time_ms)
         return None
 
-    def _ranges(self, account: int, message_id: str) -> Iterator[Sequence[_Range]]:
+    def _ranges(self, account: int, message_id: str) -> Iterator[Sequence[Range]]:
         """Yield the places of the runs in which an id can be."""
         run = self.unfolded.containing(account, message_id)
         if run is not None:
@@ -205,7 +127,7 @@ class MessageIds:
             if first <= wanted:
                 yield self._places(account, places)
 
-    def _places(self, account: int, packed: bytes) -> Sequence[_Range]:
+    def _places(self, account: int, packed: bytes) -> Sequence[Range]:
         """Return the places of a run; none if it is damaged."""
         try:
             return _places.decode(packed)
@@ -266,12 +188,21 @@ class MessageIds:
         with self._db.transaction() as db:
             db.executemany(_INSERT, entries)
 
-    def keep_new(self, message: NewMessage, conversation: int, seq: int, time_ms: int) -> None:
-        """Remember an id that is new although it has not risen: it is in no run."""
-        key = id_hash(message.recipient, message.body, message.meta)
-        row = (message.sender, bytes.fromhex(message.id), key, conversation, seq, time_ms)
+    def keep_new(self, stored: Iterable[tuple[NewMessage, StoredMessage]]) -> None:
+        """Remember ids that are new although they have not risen: they are in no run."""
+        rows = [
+            (
+                message.sender,
+                bytes.fromhex(message.id),
+                id_hash(message.recipient, message.body, message.meta),
+                place.conversation,
+                place.seq,
+                place.time_ms,
+            )
+            for message, place in stored
+        ]
         with self._db.transaction() as db:
-            db.execute(_INSERT, row)
+            db.executemany(_INSERT, rows)
 
     def add_journaled(self, rows: Iterable[tuple[int, str, int, int]]) -> None:
         """Add the runs of a row of the journal, when the store is opened.

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from qscpd.domain.clock import Now
@@ -13,7 +13,7 @@ from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.amendments import Amendments
 from qscpd.store.sqlite.conversation_cache import CachedConversation, ConversationCache, ConversationKey
 from qscpd.store.sqlite.database import Database
-from qscpd.store.sqlite.ids import MessageIds, Run, UsedId
+from qscpd.store.sqlite.ids import MessageIds, UsedId
 from qscpd.store.sqlite.journal import Part, write_row
 from qscpd.store.sqlite.positions import Positions
 from qscpd.store.sqlite.slow_mode import SlowMode
@@ -32,7 +32,7 @@ class _Batch:
     The table of ids is made, as far as it is needed, only when an id does not rise: hardly ever.
     """
 
-    __slots__ = ("_by_id", "_deadline_s", "_listed", "messages", "outcomes", "runs", "touched")
+    __slots__ = ("_by_id", "_deadline_s", "_listed", "exceptions", "messages", "outcomes", "touched")
 
     def __init__(self, messages: Sequence[NewMessage], deadline_s: float) -> None:
         self.messages = messages
@@ -40,8 +40,8 @@ class _Batch:
         """Of the first messages."""
         self.touched: dict[int, CachedConversation] = {}
         """Conversations that they are added to, by id."""
-        self.runs: list[tuple[int, Run]] = []
-        """Accounts, and what they have written under rising ids, in order."""
+        self.exceptions: set[int] = set()
+        """Indexes of messages whose ids are new although they did not rise."""
         self._deadline_s = deadline_s
         self._by_id: dict[tuple[int, str], UsedId] = {}
         self._listed = 0
@@ -55,12 +55,12 @@ class _Batch:
         if self.outcomes and time.monotonic() + owed_s >= self._deadline_s:
             raise _OverdueError
 
-    def add_run(
-        self, account: int, first_id: str, last_id: str, conversation: CachedConversation, first_seq: int
-    ) -> None:
-        """Add a run of messages of an account in a conversation, up to its newest message."""
-        places = ((conversation.id, first_seq, conversation.last_seq),)
-        self.runs.append((account, Run(last_id, first_id, places)))
+    def stored_exceptions(self) -> Iterator[tuple[NewMessage, StoredMessage]]:
+        """Yield the messages that were stored under an id that is new although it did not rise."""
+        for index in sorted(self.exceptions):
+            outcome = self.outcomes[index] if index < len(self.outcomes) else None
+            if isinstance(outcome, StoredMessage):
+                yield self.messages[index], outcome
 
     def find(self, message: NewMessage) -> UsedId | None:
         """Return which message of the batch was stored under the id of this one; None if none was."""
@@ -105,12 +105,14 @@ class Messages:
             touched = batch.touched.values()
             parts = self._parts(touched)
             row = write_row(self._db, parts) if parts else 0
-            self._amendments.flush()
+            if batch.exceptions:
+                self._ids.keep_new(batch.stored_exceptions())
+            if self._amendments.has_read:
+                self._amendments.flush()
             moved = self._positions.move(marks, batch.touched) if marks else []
         if parts:
             self._tail.add(row, parts)
-            for account, run in batch.runs:
-                self._ids.unfolded.add(account, run)
+            self._ids.unfolded.add_stored(batch.messages, batch.outcomes, batch.exceptions)
         for conversation in touched:
             conversation.added = []
         if self._slow_mode.added:
@@ -138,66 +140,49 @@ class Messages:
         newest_ids, conversations = self._ids.newest, self._conversations.known
         touched = batch.touched
         # Messages come in runs from one user to one peer: what a run has in common is found once.
-        sender = time_ms = first_seq = 0
+        sender = time_ms = 0
         recipient: int | None = None
-        newest = first_id = last_id = ""
+        newest = ""
         current = _NOWHERE
-        try:
-            for message in batch.messages:
-                if message.sender != sender:
-                    if first_id:
-                        batch.add_run(sender, first_id, last_id, current, first_seq)
-                        first_id = ""
-                    sender, recipient = message.sender, None
-                    newest = newest_ids.get(sender) or self._newest_of(batch, sender)
-                message_id = message.id
-                rises = message_id > newest
-                if rises:
-                    newest = newest_ids[sender] = message_id
-                else:
-                    batch.check_time()
-                    used = batch.find(message) or self._ids.look_up(message)
-                    if used is not None:
-                        outcomes.append(self._repeated(message, used, touched))
-                        continue
-                if message.recipient != recipient:
-                    if first_id:
-                        batch.add_run(sender, first_id, last_id, current, first_seq)
-                        first_id = ""
-                    if isinstance(message, RefusedMessage):
-                        refused = Refused(message.code, message.retry_after_s)
-                        outcomes.append(self._ids.refuse(message, refused))
-                        continue
-                    recipient = message.recipient
-                    key: ConversationKey = recipient
-                    if recipient > 0:
-                        key = (sender, recipient) if sender < recipient else (recipient, sender)
-                    current = conversations.get(key) or self._load(batch, key)
-                    # The clock may be set back; time never goes back within a conversation.
-                    time_ms = current.last_ms = max(current.last_ms, now.stamp_ms)
-                entry: chunks.Entry = (time_ms, sender, message_id, message.body)
-                count = 0
-                astray = message.conversation and message.conversation != current.id
-                if astray or current.is_restricted or message.meta is not NO_META:
-                    checked = self._checked(batch, message, current, time_ms, now)
-                    if isinstance(checked, Refused):
-                        outcomes.append(self._ids.refuse(message, checked))
-                        continue
-                    entry = checked
-                    count = entry[4].count if len(entry) > 4 else 0  # noqa: PLR2004 - the meta, if it has one
-                touched[current.id] = current
-                current.last_seq += 1
-                current.added.append(entry)
-                outcomes.append(StoredMessage(current.id, current.last_seq, time_ms, True, count))
-                if rises:
-                    last_id = message_id
-                    if not first_id:
-                        first_id, first_seq = message_id, current.last_seq
-                else:
-                    self._ids.keep_new(message, current.id, current.last_seq, time_ms)
-        finally:
-            if first_id:
-                batch.add_run(sender, first_id, last_id, current, first_seq)
+        for message in batch.messages:
+            if message.sender != sender:
+                sender, recipient = message.sender, None
+                newest = newest_ids.get(sender) or self._newest_of(batch, sender)
+            message_id = message.id
+            if message_id > newest:
+                newest = newest_ids[sender] = message_id
+            else:
+                batch.check_time()
+                used = batch.find(message) or self._ids.look_up(message)
+                if used is not None:
+                    outcomes.append(self._repeated(message, used, touched))
+                    continue
+                batch.exceptions.add(len(outcomes))
+            if message.recipient != recipient:
+                if isinstance(message, RefusedMessage):
+                    outcomes.append(self._ids.refuse(message, Refused(message.code, message.retry_after_s)))
+                    continue
+                recipient = message.recipient
+                key: ConversationKey = recipient
+                if recipient > 0:
+                    key = (sender, recipient) if sender < recipient else (recipient, sender)
+                current = conversations.get(key) or self._load(batch, key)
+                # The clock may be set back; time never goes back within a conversation.
+                time_ms = current.last_ms = max(current.last_ms, now.stamp_ms)
+            entry: chunks.Entry = (time_ms, sender, message_id, message.body)
+            count = 0
+            astray = message.conversation and message.conversation != current.id
+            if astray or current.is_restricted or message.meta is not NO_META:
+                checked = self._checked(batch, message, current, time_ms, now)
+                if isinstance(checked, Refused):
+                    outcomes.append(self._ids.refuse(message, checked))
+                    continue
+                entry = checked
+                count = entry[4].count if len(entry) > 4 else 0  # noqa: PLR2004 - the meta, if it has one
+            touched[current.id] = current
+            current.last_seq += 1
+            current.added.append(entry)
+            outcomes.append(StoredMessage(current.id, current.last_seq, time_ms, True, count))
 
     def _newest_of(self, batch: _Batch, account: int) -> str:
         if account not in self._ids.newest:

@@ -2,8 +2,8 @@
 
 Both go in small steps, each a transaction of its own, between the commits of messages.
 Pruning removes a prefix of a conversation and raises its `first_seq`; erasing leaves each message's
-place, so that seqs stay dense. Ids are kept in `sent_ids`, so that a late retry stays harmless. Both are about
-chunks: what has to be removed from the tail is folded first.
+place, so that seqs stay dense. Ids are kept in `sent_ids`, so that a late retry stays harmless. Both are
+about chunks: what has to be removed from the tail is folded first.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.fold import Fold
+from qscpd.store.sqlite.old_texts import OldTexts
 from qscpd.store.sqlite.rooms import ModerationLog
 from qscpd.store.sqlite.search_index import SearchIndex
-from qscpd.store.sqlite.tail import Tail
 
 _STEP_CHUNKS: Final = 50
 """Chunks that one step reads."""
@@ -91,11 +91,14 @@ class _Cuts(NamedTuple):
 class Pruner:
     """Prunes conversations. A damaged chunk goes with the next readable message."""
 
-    def __init__(self, db: Database, reader: ChunkReader, writer: ChunkWriter, fold: Fold) -> None:
+    def __init__(
+        self, db: Database, reader: ChunkReader, writer: ChunkWriter, fold: Fold, old_texts: OldTexts
+    ) -> None:
         self._db = db
         self._reader = reader
         self._writer = writer
         self._fold = fold
+        self._old_texts = old_texts
         self._next = 0
         """The conversation that the next step begins at."""
 
@@ -133,7 +136,7 @@ class Pruner:
         cuts, first, raised = self._cuts(conversation, first_seq, oldest_ms)
         if not raised:
             return False
-        self._fold.text_replaced()
+        self._old_texts.note()
         try:
             with self._db.transaction():
                 for cut in cuts:
@@ -216,7 +219,6 @@ class Eraser:
         db: Database,
         reader: ChunkReader,
         writer: ChunkWriter,
-        tail: Tail,
         fold: Fold,
         index: SearchIndex,
         log: ModerationLog,
@@ -226,7 +228,6 @@ class Eraser:
         self._db = db
         self._reader = reader
         self._writer = writer
-        self._tail = tail
         self._fold = fold
         self._index = index
         self._log = log
@@ -239,7 +240,7 @@ class Eraser:
         """See `Housekeeping.erase_step`."""
         progress = self._progress.get(account)
         if progress is None:
-            progress = self._progress[account] = _Progress(self._tail.last_row)
+            progress = self._progress[account] = _Progress(self._fold.newest_row)
         if self._fold.folded_row < progress.row:
             self._fold.request()
             self._fold.step()

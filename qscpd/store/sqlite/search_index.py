@@ -1,7 +1,8 @@
 """Search index: which words are in which message, with SQLite's FTS5.
 
-Folding fills it (`fold.py`), in the transaction that puts messages into chunks; what is not folded is searched in
-memory. The index has no text of its own, so a text that is removed or replaced has to be removed here, too.
+Folding fills it (`fold.py`), in the transaction that puts messages into chunks; what is not folded is
+searched in memory. The index has no text of its own, so a text that is removed or replaced has to be removed
+here, too.
 
 It is merged by steps of its own: FTS5's automatic merging can make a step take ten times as long as usual.
 """

@@ -24,11 +24,13 @@ from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
 from qscpd.store.sqlite.conversation_cache import ConversationCache
 from qscpd.store.sqlite.database import Database
-from qscpd.store.sqlite.fold import Fold
+from qscpd.store.sqlite.fold import DUE_BYTES, DUE_MESSAGES, Fold
 from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
 from qscpd.store.sqlite.ids import MessageIds
 from qscpd.store.sqlite.journal import Part, read_rows, row_range
 from qscpd.store.sqlite.messages import Messages
+from qscpd.store.sqlite.old_texts import OldTexts
+from qscpd.store.sqlite.piece_folder import PieceFolder
 from qscpd.store.sqlite.positions import Positions
 from qscpd.store.sqlite.reader import SqliteReads
 from qscpd.store.sqlite.reserve import SHARED_BYTES, Reserve
@@ -81,14 +83,15 @@ class SqliteStore(SqliteReads):
         compaction = Compaction(db)
         self._ids = MessageIds(db, self._chunk_reader, on_damage)
         chunk_writer = ChunkWriter(db, self._ids, index)
+        old_texts = OldTexts(db, index, compaction, on_damage)
         self._fold = Fold(
             db,
             self._tail,
             self._chunk_reader,
             chunk_writer,
             self._ids,
-            index,
-            compaction,
+            PieceFolder(db, self._chunk_reader, chunk_writer, index),
+            old_texts,
             on_damage,
         )
         self._conversations = ConversationCache(
@@ -112,7 +115,7 @@ class SqliteStore(SqliteReads):
             self._ids,
             index,
             log,
-            on_text_replaced=self._fold.text_replaced,
+            on_text_replaced=old_texts.note,
             edit_within_ms=edit_within_ms,
         )
         self._messages = Messages(db, self._tail, self._conversations, self._ids, amendments, self._positions)
@@ -121,12 +124,11 @@ class SqliteStore(SqliteReads):
             self._clock_keeper,
             self._fold,
             self._ids,
-            Pruner(db, self._chunk_reader, chunk_writer, self._fold),
+            Pruner(db, self._chunk_reader, chunk_writer, self._fold, old_texts),
             Eraser(
                 db,
                 self._chunk_reader,
                 chunk_writer,
-                self._tail,
                 self._fold,
                 index,
                 log,
@@ -243,8 +245,8 @@ class SqliteStore(SqliteReads):
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
         # Whoever sends faster than is folded waits for that, so that the tail is bounded.
-        while self._fold.is_overdue and self._fold.step():
-            pass
+        if self._tail.count >= DUE_MESSAGES or self._tail.size >= DUE_BYTES:
+            self._fold.catch_up()
         try:
             return self._messages.append(messages, marks, deadline_s)
         except StoreFullError as error:

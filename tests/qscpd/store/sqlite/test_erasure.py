@@ -16,7 +16,7 @@ import pytest
 
 from qscp.rooms import HistoryFrom
 from qscpd.domain.model import Keep, MessageMeta, NewMessage, StoredMessage
-from qscpd.store.sqlite import fold
+from qscpd.store.sqlite import fold, old_texts
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
@@ -203,7 +203,7 @@ def test_random_amendments_between_folds(erasing: Fixture) -> None:
 
 def test_a_large_store_is_merged_later(erasing: Fixture) -> None:
     """Words of old texts can stay in the search index of a large store, for six hours; texts do not."""
-    with mock.patch.object(fold, "_MERGED_AT_ONCE", 0):
+    with mock.patch.object(old_texts, "_MERGED_AT_ONCE", 0):
         erasing.say(30)
         erasing.wait()
         erasing.amend("redact", 30)

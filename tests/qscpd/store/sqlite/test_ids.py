@@ -21,7 +21,7 @@ from qscpd.domain.model import (
     StoredMessage,
 )
 from qscpd.domain.retention import KEEP_IDS_MS
-from qscpd.store.sqlite import ids
+from qscpd.store.sqlite import id_runs, ids
 from qscpd.store.sqlite.ids import UsedId
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.memory import memory_folder
@@ -189,7 +189,7 @@ def test_many_messages_have_few_runs(chat: Chat, state: Sequence[Callable[[Chat]
     bring(chat, state)
     if state:
         chat.fold()
-        assert 2000 // ids._RUN_MESSAGES <= chat.count("id_runs") <= 10
+        assert 2000 // id_runs._RUN_MESSAGES <= chat.count("id_runs") <= 10
     chat.check(sent[::97], stored[::97])
 
 
@@ -326,7 +326,7 @@ def test_runs_are_forgotten_when_all_their_messages_are_pruned(
 ) -> None:
     """Their ids have rows then, until they are thirty days old."""
     monkeypatch.setattr(ids, "_SWEEP", 2)
-    monkeypatch.setattr(ids, "_RUN_MESSAGES", 4)
+    monkeypatch.setattr(id_runs, "_RUN_MESSAGES", 4)
     sent = [message(number) for number in range(1000, 1040)]
     stored = [outcome for each in sent for outcome in chat.append(each)]
     chat.fold()
@@ -380,8 +380,8 @@ OPS = st.lists(
 def test_any_order_of_ids_has_the_outcomes_of_a_dict(ops: Sequence[str | list[tuple[int, int, int]]]) -> None:
     """Whatever the order of senders, recipients and ids, and of folding, crashes and changes between."""
     with pytest.MonkeyPatch.context() as patch, memory_folder() as folder:
-        patch.setattr(ids, "_RUN_MESSAGES", 5)
-        patch.setattr(ids, "_RUN_PLACES", 2)
+        patch.setattr(id_runs, "_RUN_MESSAGES", 5)
+        patch.setattr(id_runs, "_RUN_PLACES", 2)
         patch.setattr(ids, "_ACCOUNTS", 1)
         chat = Chat(Path(folder))
         known: dict[tuple[int, str], tuple[NewMessage, StoredMessage]] = {}

@@ -94,7 +94,7 @@ def test_a_list_of_read_conversations_takes_few_statements(store: SqliteStore, r
 
 
 def test_a_page_takes_few_statements(store: SqliteStore, reader: SqliteReader) -> None:
-    """A page of history and a page of replay take six statements each; what is not folded needs no chunk."""
+    """A page of history and one of replay take six statements each, of what is folded, and fewer before."""
     with statements(reader) as ran:
         assert reader.history_page(1, 1, limit=9, max_bytes=10**6) is not None
         assert reader.replay_page(1, 1, after=0, limit=9, max_bytes=10**6) is not None

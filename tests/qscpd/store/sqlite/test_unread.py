@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.domain.model import Mark, NewMessage, PositionKind
+from qscpd.domain.model import Mark, MessageRow, NewMessage, PositionKind
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
@@ -27,7 +27,7 @@ def test_nothing_that_is_read_is_decoded(tmp_path: Path, monkeypatch: pytest.Mon
         decoded: list[int] = []
         decode = chunks.rows
 
-        def counted(first_seq: int, packed: bytes, writers: chunks.Writers) -> object:
+        def counted(first_seq: int, packed: bytes, writers: chunks.Writers) -> list[MessageRow]:
             decoded.append(first_seq)
             return decode(first_seq, packed, writers)
 
