@@ -285,11 +285,10 @@ class ChunkReader:
 
     def _undamaged(self, scope: Scope, source: chunks.Source, first: int, last: int) -> list[MessageRow]:
         """Return those of the messages that are not damaged; report each of the others."""
-        shown = scope.first_seq
         try:
             raws = source.raws(first, last)
         except StoreDamagedError as error:
-            begin = max(source.first_seq, shown)
+            begin = max(source.first_seq, scope.first_seq)
             self._on_damage(DamagedPlace(str(error), scope.conversation, begin, source.last_seq))
             source.packed = None
             return []
@@ -299,7 +298,7 @@ class ChunkReader:
                 row = chunks.row(seq, raw, scope.writers)
                 change = self.changes(scope, seq, seq).get(seq)
             except StoreDamagedError as error:
-                if seq >= shown:
+                if seq >= scope.first_seq:
                     self._on_damage(DamagedPlace(str(error), scope.conversation, seq, seq))
             else:
                 found.append(row if change is None else change.apply(row))
