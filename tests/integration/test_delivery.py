@@ -399,7 +399,8 @@ async def test_a_new_epoch_forgets_positions_and_keeps_the_outbox(
     connected.send(*alice.send("bob", "one"))
     await chat_server.settle()
     (ack,) = [each for each in connected.frames if isinstance(each, frames.AuthAck)]
-    assert ack.epoch == chat_server.store.epoch() == alice.epoch
+    with chat_server.reader() as reader:
+        assert ack.epoch == reader.epoch() == alice.epoch
     alice.epoch = "another one"
     alice.send("bob", "two")
     connected.lose()

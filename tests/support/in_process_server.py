@@ -208,6 +208,7 @@ class InProcessServer:
         bus.subscribe_to_commits(self._count_commit)
         for room in self.store.rooms():
             self.router.rooms.load(room, self.store.memberships(room.id))
+        epoch = self.store.epoch()  # before another thread has the store
         self.writer.__enter__()
         self.reads = ReadCounter(lambda: GatedReader(self.store._db.path, self.gate))
         self.reads.__enter__()
@@ -223,7 +224,7 @@ class InProcessServer:
             self.log,
             self.tasks,
             retention=frames.Retention(),
-            epoch=self.store.epoch(),
+            epoch=epoch,
         )
         self.handlers = make_handlers(self.router, self.writer, self.reads, self.tasks, login.start)
         return self
