@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from qscpd.domain.clock import ClockDoubt
 from qscpd.domain.model import Keep
-from qscpd.errors import StoreDamagedError
+from qscpd.errors import StoreDamagedError, StoreFullError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite.clock_keeper import ClockKeeper
 from qscpd.store.sqlite.compaction import Compaction
@@ -40,14 +40,20 @@ class SqliteHousekeeping:
     def step(self, keep: Keep) -> bool:
         """See `Housekeeping.step`."""
         self._clock.step()
-        if self._do(self._fold.step):
-            return True
+        full: StoreFullError | None = None
+        try:
+            if self._do(self._fold.step):
+                return True
+        except StoreFullError as error:
+            full = error  # What makes space must not wait for what needs some.
         tasks = [self._ids.sweep_step, self._pruner.deleted_room_step]
         if keep != Keep():
             tasks.append(lambda: self._pruner.step(keep))
         if any(self._do(task) for task in tasks):
             return True
         self._reserve.maintain()
+        if full is not None:
+            raise full
         return False
 
     def _do(self, task: Callable[[], bool]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qscpd.domain.model import Keep, NewMessage, StoredMessage
+from qscpd.domain.model import NewMessage, StoredMessage
 from qscpd.errors import StoreError, StoreFullError
 from qscpd.store.sqlite import faults
 from qscpd.store.sqlite.store import SqliteStore
@@ -16,7 +16,7 @@ from tests.support.crashed_store import crash
 from tests.support.ids import IdMaker
 from tests.support.searches import search_page
 from tests.support.smalldisk import fill, largest_file
-from tests.support.stores import rows_of
+from tests.support.stores import housekeep, rows_of
 
 ALICE, BOB = 1, 2
 FRAME = 4096 + 24
@@ -53,9 +53,8 @@ def append_until_full(store: SqliteStore) -> tuple[int, StoreFullError]:
 
 
 def finish(store: SqliteStore) -> None:
-    """Do all housekeeping."""
-    while store.housekeeping.step(Keep()):
-        pass
+    """Fold everything, and do all other housekeeping."""
+    housekeep(store)
 
 
 def erase(store: SqliteStore) -> None:
@@ -175,7 +174,7 @@ def test_no_space_for_temporary_files(tmp_path: Path) -> None:
         for name in ("alice", "bob"):
             store.add_account(name, "x")
         for _ in range(100):
-            append(store)
+            append(store, "x" * 1000)
         store._db.connection.execute("INSERT INTO meta VALUES ('compact', '1')")
     with largest_file(path.stat().st_size - 5000), contextlib.closing(SqliteStore(path)) as store:
         assert store.housekeeping.compaction_due()

@@ -16,7 +16,7 @@ from qscpd.store.sqlite.reserve import RESERVE_BYTES, SHARED_BYTES
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill, small_disk
-from tests.support.stores import rows_of
+from tests.support.stores import housekeep, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 
@@ -59,9 +59,8 @@ def fill_up(store: SqliteStore, disk: Path, leave: int = 0) -> Path:
 
 
 def finish(store: SqliteStore, keep: Keep = Keep()) -> None:  # noqa: B008 - it is immutable
-    """Do all housekeeping."""
-    while store.housekeeping.step(keep):
-        pass
+    """Fold everything, and do all other housekeeping."""
+    housekeep(store, keep)
 
 
 def test_the_file(store: SqliteStore, disk: Path) -> None:
