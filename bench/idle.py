@@ -7,22 +7,18 @@ after the last. The clients are in a process of their own, of which nothing is c
 
 import argparse
 import asyncio
-import contextlib
 import multiprocessing
-import os
-import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Final, cast
 
 import uvloop
 from accounts import make_accounts  # beside this file
+from measured_daemon import cpu_s, daemon, free_port, make_certificates
 
 from qscp import ALPN, codec, frames
 from qscp.features import BLOCK, LOGIN_PRESENCE
@@ -55,44 +51,6 @@ _PROGRESS: Final = 500
 
 _FIGURES: Final = ("Rss", "Pss", "Private_Dirty")
 """Of proc(5), `smaps_rollup`, in KiB."""
-
-
-def make_certificates(folder: Path) -> None:
-    """Make the authority and the server's certificate, in `certs`."""
-    init = [sys.executable, "-P", "-m", "qscpd", "init", "--config", str(folder / "init.yaml")]
-    init += ["--certs", str(folder / "certs"), "--state", str(folder / "state")]
-    subprocess.run(init, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def daemon(folder: Path, port: int, checkout: Path | None = None) -> Iterator[int]:
-    """Run the daemon; yield its process id.
-
-    Args:
-        folder: Its folder.
-        port: Its port.
-        checkout: Run that one's `qscpd`; None: this one's.
-    """
-    environment = os.environ if checkout is None else {**os.environ, "PYTHONPATH": str(checkout)}
-    command = [sys.executable, "-P", "-m", "qscpd", "run", "--config", str(folder / "qscpd.yaml")]
-    process = subprocess.Popen(command, env=environment, cwd=folder)  # noqa: S603 - ours
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.1)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
 
 
 class _Client(asyncio.Protocol):
@@ -176,12 +134,6 @@ def _memory(process: int) -> dict[str, int]:
     lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
     fields = dict(line.split()[:2] for line in lines)
     return {name: int(fields[f"{name}:"]) for name in _FIGURES}
-
-
-def cpu_s(process: int) -> float:
-    """Return the CPU time of a process, in seconds."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _report(what: str, before: dict[str, int], after: dict[str, int], count: int) -> None:

@@ -12,10 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import random
-import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -24,7 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from reads import Client, Server, daemon
+from measured_daemon import cpu_s  # beside this file
+from reads import Client, Server, make_once, serving_copy
 
 from qscp import codec, frames
 from qscp.features import BLOCK, LAZY_HISTORY
@@ -114,12 +112,6 @@ def fill(path: Path, shape: Shape) -> None:
 # --- the daemon's cost
 
 
-def _cpu_s(process: int) -> float:
-    """Return the CPU time of all threads of a process, as the scheduler has it, in seconds."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
-
 class Wire:
     """A new device on the wire.
 
@@ -149,7 +141,7 @@ class Wire:
     async def cost(self) -> Cost:
         """Return what was used until now, when the daemon has nothing left to do."""
         await asyncio.sleep(0.05)
-        return Cost(_cpu_s(self._process), self.sent)
+        return Cost(cpu_s(self._process), self.sent)
 
     def close(self) -> None:
         """Close the connection."""
@@ -181,7 +173,7 @@ async def run_wire(server: Server, process: int, features: list[str]) -> dict[st
             case frames.Conversations(cursor=cursor):
                 if not costs:
                     # Not when it is idle: the rest is on its way.
-                    costs["first page"] = Cost(_cpu_s(process), wire.sent) - begin
+                    costs["first page"] = Cost(cpu_s(process), wire.sent) - begin
                 if cursor is not None:
                     wire.send(frames.ConversationsRequest(cursor))
                 is_listed = cursor is None
@@ -315,20 +307,9 @@ def main() -> None:
     arguments = parser.parse_args()
     shape = Shape(arguments.conversations, arguments.messages, arguments.unread)
     made: Path = arguments.store / f"{'-'.join(map(str, shape))}.db"
-    if not made.exists():
-        arguments.store.mkdir(parents=True, exist_ok=True)
-        print(f"making {made}")
-        fill(made.with_suffix(".part"), shape)
-        made.with_suffix(".part").rename(made)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=arguments.store) as name:
-        folder = Path(name)
-        init = [sys.executable, "-P", "-m", "qscpd", "init", "--config", str(folder / "init.yaml")]
-        init += ["--certs", str(folder / "certs"), "--state", str(folder / "state")]
-        subprocess.run(init, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
-        shutil.copyfile(made, folder / "qscpd.db")
-        (folder / "qscpd.db").chmod(0o600)
-        with daemon(folder, arguments.checkout) as (server, process):
-            asyncio.run(_measure(server, process, arguments.rounds))
+    make_once(made, lambda path: fill(path, shape))
+    with serving_copy(made, arguments.checkout) as (server, process):
+        asyncio.run(_measure(server, process, arguments.rounds))
 
 
 if __name__ == "__main__":

@@ -11,20 +11,18 @@ import argparse
 import asyncio
 import contextlib
 import multiprocessing
-import os
 import random
 import shutil
-import socket
 import ssl
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from measured_daemon import cpu_s, daemon, free_port, make_certificates  # beside this file
 
 from qscp import codec, frames
 from qscp.rooms import HistoryFrom
@@ -99,33 +97,36 @@ def fill(path: Path, messages: int, readers: int) -> None:
 # --- the daemon
 
 
-@contextlib.contextmanager
-def daemon(folder: Path, checkout: Path | None) -> Iterator[tuple[Server, int]]:
-    """Run the daemon on a free port; yield where it is, and its process id.
+def make_once(made: Path, make: Callable[[Path], None]) -> None:
+    """Make a store that is kept, unless it was made before.
 
     Args:
-        folder: Its folder.
+        made: Its file.
+        make: Makes it at a path.
+    """
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        print(f"making {made}; once, about 20 s for a million messages")
+        make(made.with_suffix(".part"))
+        made.with_suffix(".part").rename(made)
+
+
+@contextlib.contextmanager
+def serving_copy(made: Path, checkout: Path | None) -> Iterator[tuple[Server, int]]:
+    """Run the daemon with a copy of a store; yield where it is, and its process id.
+
+    Args:
+        made: The store; the copy is in a folder beside it.
         checkout: Run that one's `qscpd`; None: this one's.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = folder / "qscpd.yaml"
-    config.write_text(_CONFIG.format(port=port, folder=folder))
-    environment = os.environ if checkout is None else {**os.environ, "PYTHONPATH": str(checkout)}
-    command = [sys.executable, "-P", "-m", "qscpd", "run", "--config", str(config)]
-    process = subprocess.Popen(  # noqa: S603 - ours
-        command, env=environment, cwd=folder
-    )
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.1)
-        yield Server(port, folder / "certs" / "ca.pem"), process.pid
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="run-", dir=made.parent) as name:
+        folder, port = Path(name), free_port()
+        make_certificates(folder)
+        shutil.copyfile(made, folder / "qscpd.db")
+        (folder / "qscpd.db").chmod(0o600)
+        (folder / "qscpd.yaml").write_text(_CONFIG.format(port=port, folder=folder))
+        with daemon(folder, port, checkout) as process:
+            yield Server(port, folder / "certs" / "ca.pem"), process
 
 
 # --- clients
@@ -236,11 +237,6 @@ class Sender:
 # --- the run
 
 
-def _cpu_s(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def _report(name: str, times: list[float], cpu: float) -> None:
     times.sort()
     p50, p95, p99 = (1000 * times[int(len(times) * share)] for share in (0.5, 0.95, 0.99))
@@ -266,9 +262,9 @@ async def _measure(server: Server, process: int, arguments: argparse.Namespace) 
             )
             load.start()
             await asyncio.sleep(1.0)  # it starts
-        begin, cpu = time.monotonic(), _cpu_s(process)
+        begin, cpu = time.monotonic(), cpu_s(process)
         await asyncio.gather(*(each.send(until, len(senders) / arguments.rate) for each in senders))
-        used = (_cpu_s(process) - cpu) / (time.monotonic() - begin)
+        used = (cpu_s(process) - cpu) / (time.monotonic() - begin)
         if load is not None:
             await asyncio.to_thread(load.join)
         times = [each for sender in senders for each in sender.times]
@@ -293,20 +289,9 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=default, help="where the made store is kept")
     arguments = parser.parse_args()
     made = arguments.store / f"{arguments.messages}-{arguments.readers}.db"
-    if not made.exists():
-        arguments.store.mkdir(parents=True, exist_ok=True)
-        print(f"making {made}; once, about 20 s for a million messages")
-        fill(made.with_suffix(".part"), arguments.messages, arguments.readers)
-        made.with_suffix(".part").rename(made)
-    with tempfile.TemporaryDirectory(prefix="run-", dir=arguments.store) as name:
-        folder = Path(name)
-        init = [sys.executable, "-P", "-m", "qscpd", "init", "--config", str(folder / "init.yaml")]
-        init += ["--certs", str(folder / "certs"), "--state", str(folder / "state")]
-        subprocess.run(init, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - ours
-        shutil.copyfile(made, folder / "qscpd.db")
-        (folder / "qscpd.db").chmod(0o600)
-        with daemon(folder, arguments.checkout) as (server, process):
-            asyncio.run(_measure(server, process, arguments))
+    make_once(made, lambda path: fill(path, arguments.messages, arguments.readers))
+    with serving_copy(made, arguments.checkout) as (server, process):
+        asyncio.run(_measure(server, process, arguments))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from idle import cpu_s, daemon, free_port, make_certificates  # beside this file
+from measured_daemon import cpu_s, daemon, free_port, make_certificates  # beside this file
 
 from qscp import ALPN, codec, frames
 from qscp_client.core.chat_state import TypedLine
