@@ -26,7 +26,7 @@ PYTHON_VERSION ?=
 ARCH ?=
 
 # How often one message may change file on its way through the daemon; `make hops` shows where.
-HOPS := 25
+HOPS := 29
 
 # Where `make install` puts things. DESTDIR is for packagers and is part of no installed path.
 prefix ?= /usr/local

@@ -364,4 +364,7 @@ class Fold:
 
     def _stick(self, pieces: Iterable[Piece]) -> None:
         """Keep pieces for the next fold."""
-        self._stuck += [Part(each.conversation, each.first_seq, each.last_ms, each.packed) for each in pieces]
+        self._stuck += [
+            Part(each.conversation, each.first_seq, each.last_seq, each.last_ms, each.packed)
+            for each in pieces
+        ]

@@ -38,14 +38,10 @@ class Part(NamedTuple):
 
     conversation: _Conversation
     first_seq: _Seq
+    last_seq: _Seq
     last_ms: _Time
     """Time of the last one."""
     packed: bytes
-
-    @property
-    def last_seq(self) -> int:
-        """Seq of the last one."""
-        return self.first_seq + chunks.claimed(self.packed) - 1
 
 
 _decoder: Final = msgspec.msgpack.Decoder(list[Part])

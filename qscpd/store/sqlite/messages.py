@@ -242,10 +242,10 @@ class Messages:
                 self._show(each)
             packed = chunks.pack(each.added)
             if len(packed) <= chunks.BOUND:
-                parts.append(Part(each.id, first_seq, each.last_ms, packed))
+                parts.append(Part(each.id, first_seq, each.last_seq, each.last_ms, packed))
                 continue
             for count, part in chunks.divide(each.added):
-                parts.append(Part(each.id, first_seq, each.last_ms, part))
+                parts.append(Part(each.id, first_seq, first_seq + count - 1, each.last_ms, part))
                 first_seq += count
         return parts
 
