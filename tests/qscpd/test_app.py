@@ -29,7 +29,7 @@ async def test_a_failing_store_stops_the_daemon(start_daemon: StartDaemon, wires
     await alice.receive_type("chat_ack")
     await bob.receive_type("chat")
     with closing(sqlite3.connect(daemon.store)) as db:
-        db.execute("CREATE TRIGGER broken BEFORE INSERT ON chunks BEGIN SELECT RAISE(ABORT, 'broken'); END")
+        db.execute("CREATE TRIGGER broken BEFORE INSERT ON journal BEGIN SELECT RAISE(ABORT, 'broken'); END")
         db.commit()
     alice.send(chat("bob", "after", 2), {"type": "bye"})
     for wire in (alice, bob, unauthenticated):

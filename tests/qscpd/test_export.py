@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,9 @@ def message_id(number: int) -> str:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A store with three accounts and two conversations."""
-    clock = iter(range(999, 10_000))  # opening the store reads it once
-    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock=clock_of(lambda: next(clock)))) as store:
+    times: Iterator[int] = itertools.repeat(999)
+    with contextlib.closing(SqliteStore(tmp_path / "q.db", clock=clock_of(lambda: next(times)))) as store:
+        times = itertools.count(1000)
         for name in ("alice", "bob", "carol"):
             store.add_account(name, "x")
         store.append([NewMessage(ALICE, BOB, message_id(1), "hi\nbob \u2603")])

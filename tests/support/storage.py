@@ -31,7 +31,7 @@ def stored_messages(path: Path) -> list[Row]:
         batches = db.execute("SELECT batch FROM journal ORDER BY id").fetchall()
     packed = [(place >> 32, place & 0xFFFFFFFF, blob[:-4]) for place, blob in chunks]
     for (batch,) in batches:
-        packed += [(part[0], part[1], part[3]) for part in msgspec.msgpack.decode(batch[:-4])]
+        packed += [(part[0], part[1], part[4]) for part in msgspec.msgpack.decode(batch[:-4])]
     rows: dict[tuple[int, int], Row] = {}
     for conversation, first_seq, blob in packed:
         messages = msgspec.msgpack.decode(blob, type=list[tuple[int, int, str, str | None]])
