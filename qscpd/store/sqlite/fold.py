@@ -11,7 +11,8 @@ A *fold* takes the rows of the journal up to one. Each of its steps is a transac
 6. `OLD_TEXTS`: if texts were replaced or removed, SQLite's own journal is emptied, which still has them.
 
 A crash between two steps loses nothing: the rows are there until everything of them is folded, and what is
-folded already is known by `last_seq`.
+folded already is known by `last_seq`. On a full disk a fold takes fewer rows, so that their space is free
+again before the next ones need some.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from qscpd.errors import StoreDamagedError
+from qscpd.errors import StoreDamagedError, StoreFullError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite.chunk_reader import ChunkReader
 from qscpd.store.sqlite.chunk_table import ChunkWriter
@@ -57,6 +58,9 @@ _ENTRY: Final = 48
 
 _STEP_CONVERSATIONS: Final = 64
 """Conversations that it folds at most."""
+
+_NARROW: Final = 128 * 1024
+"""Bytes of the tail that a fold takes on a full disk, as far as that ends with a commit."""
 
 _STEP_JOURNAL: Final = 1024 * 1024
 """Bytes of the journal that a step deletes at most."""
@@ -131,17 +135,24 @@ class Fold:
         self._runs_written = 0
         self._amended = 0
         """Amendments before this place are done."""
-        self._requested = False
+        self._requested = self._is_requested = False
+        """Whether the next fold was asked for, and the running one."""
         self._since_ms = db.now.boot_ms
         """When the last fold began, or the tail was empty, in milliseconds since the boot."""
         self._steps: dict[Phase, Callable[[], bool]] = {
             Phase.MESSAGES: self._messages_step,
             Phase.IDS: self._ids_step,
             Phase.JOURNAL: self._journal_step,
-            Phase.WORDS: self._words_step,
+            Phase.WORDS: old_texts.merge_step,
             Phase.AMENDMENTS: self._amendments_step,
             Phase.OLD_TEXTS: self._old_texts_step,
         }
+
+    @property
+    def makes_space(self) -> bool:
+        """Whether the next step removes something, or something waits for it that does."""
+        adds = self.phase in (Phase.IDLE, Phase.MESSAGES, Phase.WORDS)
+        return not adds or self._requested or self._is_requested
 
     @property
     def newest_row(self) -> int:
@@ -170,7 +181,13 @@ class Fold:
         """
         if self.phase is Phase.IDLE and not self._begin():
             return False
-        if not self._steps[self.phase]():
+        try:
+            more = self._steps[self.phase]()
+        except StoreFullError:
+            if self.phase is Phase.MESSAGES:
+                self._narrow()
+            raise
+        if not more:
             self.phase = _PHASES[(_PHASES.index(self.phase) + 1) % len(_PHASES)]
         return True
 
@@ -194,16 +211,30 @@ class Fold:
                 self.phase = Phase.OLD_TEXTS
                 return True
             return False
-        self._requested = False
+        self._requested, self._is_requested = False, self._requested
         self._old_texts.begin_fold()
         self._since_ms = now
-        self._row = tail.last_row
-        self._pieces = deque(sorted(tail.pieces(), key=attrgetter("conversation", "first_seq")))
-        self._stuck = []
+        self._take_up_to(tail.last_row)
         self._ids.unfolded.begin_fold()
         self._runs_written = self._amended = 0
         self.phase = Phase.MESSAGES
         return True
+
+    def _take_up_to(self, row: int) -> None:
+        """Let this fold take the rows of the journal up to one."""
+        self._row = row
+        pieces = (piece for piece in self._tail.pieces() if piece.row <= row)
+        self._pieces = deque(sorted(pieces, key=attrgetter("conversation", "first_seq")))
+        self._stuck = []
+
+    def _narrow(self) -> None:
+        """Let this fold take only the oldest rows; what is folded of the others stays so."""
+        taken = size = 0
+        for row, added in self._tail.rows_up_to(self._row):
+            if taken and size + added > _NARROW:
+                break
+            taken, size = row, size + added
+        self._take_up_to(taken)
 
     # --- steps: each returns whether the next one has the same phase
 
@@ -268,6 +299,7 @@ class Fold:
         self._stuck_count, self._stuck_size = self._tail.count - count, self._tail.size - size
         self._ids.unfolded.end_fold()
         self.folded_row = self._row
+        self._is_requested = False
         return False
 
     def _delete(self, rows: Sequence[int], folded: int, *, done: bool) -> int:
@@ -287,9 +319,6 @@ class Fold:
             # So SQLite's journal has the page with the epoch, by which `recovery.py` knows it.
             db.execute(_FOLDED, (folded,))
         return stuck_row
-
-    def _words_step(self) -> bool:
-        return self._old_texts.merge_step()
 
     def _amendments_step(self) -> bool:
         """Write what amendments have made of its messages into the next chunk that has any."""

@@ -42,7 +42,7 @@ class SqliteHousekeeping:
         self._clock.step()
         full: StoreFullError | None = None
         try:
-            if self._do(self._fold.step):
+            if self._do(self._fold.step, leave=SHARED_BYTES if self._fold.makes_space else None):
                 return True
         except StoreFullError as error:
             full = error  # What makes space must not wait for what needs some.
@@ -56,14 +56,15 @@ class SqliteHousekeeping:
             raise full
         return False
 
-    def _do(self, task: Callable[[], bool]) -> bool:
+    def _do(self, task: Callable[[], bool], *, leave: int | None = SHARED_BYTES) -> bool:
         """Do a step of one task; one that meets a damaged page does not keep the others from theirs.
 
         Args:
             task: The step; it returns whether there is more.
+            leave: What it leaves of the reserve, as in `Reserve.spend`.
         """
         try:
-            return self._reserve.spend(task, leave=SHARED_BYTES)
+            return self._reserve.spend(task, leave=leave)
         except StoreDamagedError as error:
             self._on_damage(DamagedPlace(str(error)))
             return False

@@ -246,7 +246,7 @@ class SqliteStore(SqliteReads):
         """See `Store.append`."""
         # Whoever sends faster than is folded waits for that, so that the tail is bounded.
         if self._tail.count >= DUE_MESSAGES or self._tail.size >= DUE_BYTES:
-            self._fold.catch_up()
+            self._reserve.spend(self._fold.catch_up, leave=None)
         try:
             return self._messages.append(messages, marks, deadline_s)
         except StoreFullError as error:

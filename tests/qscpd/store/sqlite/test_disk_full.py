@@ -175,6 +175,8 @@ def test_no_space_for_temporary_files(tmp_path: Path) -> None:
             store.add_account(name, "x")
         for _ in range(100):
             append(store, "x" * 1000)
+        finish(store)
+        store.housekeeping.compact()
         store._db.connection.execute("INSERT INTO meta VALUES ('compact', '1')")
     with largest_file(path.stat().st_size - 5000), contextlib.closing(SqliteStore(path)) as store:
         assert store.housekeeping.compaction_due()

@@ -12,6 +12,7 @@ from qscp.rooms import RoomRole
 from qscpd.domain.model import AccountState, Keep, NewMessage
 from qscpd.domain.rooms import DeniedError, RoomChange
 from qscpd.errors import StoreFullError
+from qscpd.store.sqlite import fold
 from qscpd.store.sqlite.reserve import RESERVE_BYTES, SHARED_BYTES
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
@@ -211,6 +212,20 @@ def test_members_leave_half_to_the_operator(store: SqliteStore, disk: Path) -> N
             pytest.fail("there is no end of the space")
         assert size(disk) >= SHARED_BYTES
         store.set_locked("alice", locked=True)
+
+
+def test_folding_makes_progress(store: SqliteStore, disk: Path) -> None:
+    """On a full disk the journal is folded in parts, each in the space of the last one; the reserve stays."""
+    fill_up(store, disk, 3_000_000)
+    stored = rows_of(store, 2)
+    assert store._tail.size >= fold.DUE_BYTES
+    for _ in range(1000):
+        with contextlib.suppress(StoreFullError):
+            if not store.housekeeping.step(Keep()):
+                break
+        assert size(disk) == RESERVE_BYTES
+    assert store._tail.size < fold.DUE_BYTES
+    assert rows_of(store, 2) == stored
 
 
 def test_pruning_makes_progress(store: SqliteStore, disk: Path) -> None:
