@@ -336,7 +336,8 @@ class Store(StoreReader, Protocol):
 
         An amendment can take a thousand times as long as a message. So the transaction ends at a deadline:
         behind it, at the first message that would take long. From there on messages are not looked at,
-        and can be given to the next transaction. Each one comes further; marks move in any case.
+        and can be given to the next transaction. Each one comes further; marks move in any case. None is
+        looked at if folding what came before has taken all of the time.
 
         The id of a message decides first. One that was stored is acknowledged again if it is the same
         message, sent to a name that its recipient has or had, and is a conflict if not. One that was

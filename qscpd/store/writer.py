@@ -259,12 +259,12 @@ class StoreWriter(Generic[S]):
             outcomes, moved = self._store.append(batch.messages, marks, deadline_s=time.monotonic() + _TURN_S)
         except Exception as error:  # noqa: BLE001 - whatever it is: sessions wait for answers
             return self._not_committed(batch, error)
+        if not outcomes and not marks:
+            return chats
         if self._refusing.lasts:
             self._refusing.works()
         self._housekeeper.stored = True
-        done, messages = chats, batch.messages
-        if len(outcomes) < len(chats):
-            done, messages = chats[: len(outcomes)], messages[: len(outcomes)]
+        done, messages = chats[: len(outcomes)], batch.messages[: len(outcomes)]
         events: Sequence[Event]
         if not marks and all(type(each) is StoredMessage and each.new for each in outcomes):
             events = (MessagesStored(messages, cast("Sequence[StoredMessage]", outcomes)),)

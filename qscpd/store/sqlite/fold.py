@@ -17,6 +17,7 @@ again before the next ones need some.
 
 import contextlib
 import enum
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -159,10 +160,12 @@ class Fold:
         """The newest row of the journal."""
         return self._tail.last_row
 
-    def catch_up(self) -> None:
-        """Do steps until a commit need not wait any more."""
+    def catch_up(self, deadline_s: float) -> bool:
+        """Do steps until a commit need not wait any more; return whether it still has to at the deadline."""
         while self._has(DUE_MESSAGES * OVERDUE, DUE_BYTES * OVERDUE) and self.step():
-            pass
+            if time.monotonic() >= deadline_s:
+                return True
+        return False
 
     def _has(self, messages: float, size: float) -> bool:
         """Return whether so many messages, or so many bytes of them, wait for a fold."""
@@ -393,7 +396,4 @@ class Fold:
 
     def _stick(self, pieces: Iterable[Piece]) -> None:
         """Keep pieces for the next fold."""
-        self._stuck += [
-            Part(each.conversation, each.first_seq, each.last_seq, each.last_ms, each.packed)
-            for each in pieces
-        ]
+        self._stuck += [piece.part for piece in pieces]

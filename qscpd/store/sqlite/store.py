@@ -245,8 +245,9 @@ class SqliteStore(SqliteReads):
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
         # Whoever sends faster than is folded waits for that, so that the tail is bounded.
-        if self._tail.count >= DUE_MESSAGES or self._tail.size >= DUE_BYTES:
-            self._reserve.spend(self._fold.catch_up, leave=None)
+        is_due = self._tail.count >= DUE_MESSAGES or self._tail.size >= DUE_BYTES
+        if is_due and self._reserve.spend(lambda: self._fold.catch_up(deadline_s), leave=None):
+            messages = ()
         try:
             return self._messages.append(messages, marks, deadline_s)
         except StoreFullError as error:

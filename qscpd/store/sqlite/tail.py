@@ -36,7 +36,12 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     @classmethod
     def of(cls, row: int, part: Part) -> "Piece":
         """Return a part of a row as a piece."""
-        return cls(part.conversation, part.first_seq, part.last_seq, part.last_ms, part.packed, row)
+        return cls(*part, row)
+
+    @property
+    def part(self) -> Part:
+        """What the row has of it."""
+        return Part(self.conversation, self.first_seq, self.last_seq, self.last_ms, self.packed)
 
 
 _by_seq: Final = attrgetter("last_seq")

@@ -292,6 +292,18 @@ async def test_what_is_left_of_a_transaction_comes_first_in_the_next(peer: Write
     assert peer.store.batches == [4, 4, 4, 1]
 
 
+async def test_a_transaction_that_took_no_message_is_nothing(peer: WriterPeer) -> None:
+    """What waits until others are folded is tried again, and nothing is published meanwhile."""
+    peer.store.at_once = 0
+    peer.writer.append(items(5))
+    await until(lambda: len(peer.store.batches) > 2)
+    assert not peer.reported
+    peer.store.at_once = 10_000
+    await peer.writer.drained()
+    assert peer.seqs == [(n, n + 1) for n in range(5)]
+    assert peer.reported == [("stored", 5)]
+
+
 async def test_others_do_not_wait_for_what_takes_long(peer: WriterPeer) -> None:
     """Behind a deadline, messages of other accounts come first, each account's in its order."""
     peer.store.at_once = 3

@@ -15,6 +15,7 @@ from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
+from tests.support.stores import rows_of
 
 USERS: Final = 13
 TAILS_BYTES: Final = 8 * 1024 * 1024
@@ -162,3 +163,23 @@ def test_memory_of_what_is_not_folded(store: SqliteStore, load: object) -> None:
                         sizes.append(reader._chunk_reader._tail.size)
                 highest = max(highest, sum(sizes))
     assert 1024 * 1024 < highest < TAILS_BYTES
+
+
+def test_a_commit_waits_for_few_steps(store: SqliteStore) -> None:
+    """A burst that is not folded yet is folded over several turns; no message is stored before that."""
+    messages = [NewMessage(1, 2 + number % 12, make_id(), long_text(number)) for number in range(400)]
+    waited = 0
+    left = messages
+    with mock.patch.object(store._fold, "step", side_effect=store._fold.step) as step:
+        while left:
+            before = store._tail.size
+            step.reset_mock()
+            outcomes, _ = store.append(left[:8], deadline_s=time.monotonic() - 1)
+            assert step.call_count <= 1
+            assert outcomes or store._tail.size <= before
+            waited += not outcomes
+            left = left[len(outcomes) :]
+    assert waited > 10
+    assert store._tail.size < 3 * 1024 * 1024
+    stored = [row.id for number in range(1, 13) for row in rows_of(store, number)]
+    assert sorted(stored) == sorted(message.id for message in messages)
