@@ -156,9 +156,15 @@ class SqliteStore(SqliteReads):
     def _catch_up(self, on_damage: OnDamage) -> None:
         """Read what the last run has not folded, and do what it did not get to."""
         folded, _ = row_range(self._db)
-        for row, parts in read_rows(self._db, folded, on_damage):
+        damaged: list[DamagedPlace] = []
+        for row, parts in read_rows(self._db, folded, damaged.append):
             self._tail.add(row, parts)
             self._ids.add_journaled(_messages_of(parts))
+        if damaged:
+            # Their seqs can be given again, if they were the newest ones.
+            self._db.renew_epoch()
+        for place in damaged:
+            on_damage(place)
         if self._housekeeping.compaction_due():
             try:
                 self._housekeeping.compact()

@@ -429,6 +429,25 @@ def test_a_damaged_row_of_the_journal(tmp_path: Path, kind: str) -> None:
     ]
 
 
+def test_a_damaged_newest_row_renews_the_epoch(tmp_path: Path) -> None:
+    """The seqs of a newest row are given again, so clients have to load their history again, once."""
+    path = tmp_path / "q.db"
+    store = SqliteStore(path)
+    for name in ("alice", "bob"):
+        store.add_account(name, "x")
+    for seq in range(1, 4):
+        store.append([message(PAIR, seq)])
+    epochs = {store.epoch()}
+    store._db.close()
+    execute(path, "UPDATE journal SET batch = randomblob(99) WHERE id = 3")
+    for seqs in ([1, 2, 3], [1, 2, 3, 4]):
+        with contextlib.closing(SqliteStore(path, on_damage=places([]))) as store:
+            store.append([message(PAIR, 0)])
+            assert [row.seq for row in store.export_room(PAIR)] == seqs
+            epochs.add(store.epoch())
+    assert len(epochs) == 2
+
+
 DAMAGED_ROWS = {
     "noise": "randomblob(99)",
     "cut": "substr(batch, 1, 20)",
