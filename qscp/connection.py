@@ -9,7 +9,6 @@ The shell around it (the daemon's session, the client's connection, a test) does
     if connection.state is State.CLOSED: transport.close()
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
@@ -107,7 +106,8 @@ class Connection(Generic[Incoming, Outgoing]):
         state: State of the connection.
         frames_in: Number of received frames, without unknown ones, which a client ignores.
         eof: Whether the peer will send nothing more.
-        lines: Lines that have come in and that `next_event` has not handled yet.
+        lines: Lines that have come in and that `next_event` has not handled yet, the next one last. An empty
+            deque would take 600 bytes more in each idle connection.
     """
 
     __slots__ = (
@@ -131,7 +131,7 @@ class Connection(Generic[Incoming, Outgoing]):
         self.eof = False
         self._parse = parse
         self._splitter = LineSplitter(line_limit)
-        self.lines: deque[bytes] = deque()
+        self.lines: list[bytes] = []
         self._outgoing: list[bytes] = []
         self._may_receive = _ROWS[self._them][self.state]
         self._may_send = _ROWS[self._us][self.state]
@@ -142,9 +142,11 @@ class Connection(Generic[Incoming, Outgoing]):
         In state CLOSED they are discarded. Never raises.
         """
         if self.state is not _CLOSED:
-            self.lines.extend(self._splitter.feed(data))
-            if self._splitter.overlong and (not self.lines or self.lines[-1] is not _OVERLONG):
-                self.lines.append(_OVERLONG)
+            lines = self._splitter.feed(data)
+            if self._splitter.overlong and (not self.lines or self.lines[0] is not _OVERLONG):
+                lines.append(_OVERLONG)
+            lines.reverse()
+            self.lines = lines + self.lines if self.lines else lines
 
     def receive_eof(self) -> None:
         """Note that the peer will send nothing more; call `events` for earlier frames.
@@ -173,7 +175,7 @@ class Connection(Generic[Incoming, Outgoing]):
         """
         lines = self.lines
         while lines:
-            line = lines.popleft()
+            line = lines.pop()
             if line is _OVERLONG:
                 raise self._violation(RemoteProtocolError(ErrorCode.LINE_TOO_LONG))
             try:

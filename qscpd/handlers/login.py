@@ -5,6 +5,7 @@ the right password gets the answer that the account is locked.
 """
 
 import asyncio
+import functools
 import logging
 from typing import Final, NamedTuple
 
@@ -257,7 +258,7 @@ class Login:
             self._refuse_session(session, current, config.limits.sessions_per_account)
             return
         session.link.authenticated()
-        features = FEATURES.intersection(auth.features)
+        features = _shared(FEATURES.intersection(auth.features))
         stored = self._router.quotas.of(current.id).stored
         identity = Identity(current.id, current.name, auth.device, features, stored)
         # Before anybody learns of the session: one that asks for that never appears as online.
@@ -278,6 +279,12 @@ class Login:
         self._router.register(session, identity)
         self._log.auth_ok(session, auth.client)
         session.outbound.begin(self._router.snapshots(identity))
+
+
+@functools.cache
+def _shared(features: frozenset[str]) -> frozenset[str]:
+    """Return one object for all sessions with the same features: each takes 200 bytes."""
+    return features
 
 
 def _is_valid(auth: frames.Auth) -> bool:

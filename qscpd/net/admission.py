@@ -127,6 +127,7 @@ class Admission:
         if visitor.counted and visitor.waiting:
             self._uncount(visitor)
         visitor.waiting = False
+        visitor.evict = _do_nothing  # It holds the connection, which holds the visitor.
 
     def left(self, visitor: Visitor, *, timeout: bool, ours: bool) -> None:
         """Forget a connection that has ended.
@@ -136,11 +137,10 @@ class Admission:
             timeout: Whether it ran into the time for the handshake or the login.
             ours: Whether the daemon ended it for its own reasons.
         """
-        visitor.evict = _do_nothing  # It holds the connection, which holds the visitor.
-        if not visitor.counted:
-            return
         waited = visitor.waiting
         self.stop_waiting(visitor)
+        if not visitor.counted:
+            return
         visitor.counted = False
         self._open -= 1
         penalty = self.config.login.penalty
@@ -224,8 +224,9 @@ class Admission:
         if self._networks[network] <= self._networks[visitor.share.network]:
             return False
         oldest = next(iter(self._evictable[network]))
+        evict = oldest.evict
         self.stop_waiting(oldest)  # Its place is free at once; its socket a turn of the loop later.
-        oldest.evict()
+        evict()
         return True
 
     def _count(self, visitor: Visitor, *, evictable: bool) -> None:

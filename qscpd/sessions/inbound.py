@@ -157,6 +157,10 @@ class Inbound(Generic[S]):
         """Handle a turn's share of what waits."""
         self.resume(Pause.TURN)
 
+    def after_output(self) -> None:
+        """Continue after a pause for the peer's output."""
+        self.resume(Pause.OUTPUT)
+
     def continue_reading(self) -> None:
         """Continue after a pause for the rate."""
         self._resumed = self._limiter.now()

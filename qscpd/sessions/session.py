@@ -11,7 +11,6 @@ A session owns its `ServerConnection`. Its input is `qscpd.sessions.inbound`, it
 import logging
 import secrets
 from collections.abc import Sequence
-from functools import partial
 
 import structlog
 
@@ -85,7 +84,7 @@ class Session:
         self.typed = float("-inf")
         self.inbound = Inbound(self, handlers, owner.turns, owner.rates)
         self.receive = self.inbound.receive
-        self.outbound.drained = partial(self.inbound.resume, Pause.OUTPUT)
+        self.outbound.drained = self.inbound.after_output
         self._closing_code: ErrorCode | None = None
 
     @property
