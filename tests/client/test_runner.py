@@ -57,10 +57,16 @@ async def test_leaving_waits_for_a_server_that_reads_slowly(
 ) -> None:
     """While the server reads no further, leaving waits longer; the user is notified once."""
     server.throttles_s = 0.4
-    front = GivenLines("dave", "one", "two", "quit")
-    assert await peer.run(front, leave_timeout_s=0.2) is ExitCode.OK
-    codes = [each.code for each in front.shown if isinstance(each, Notice)]
-    assert codes.count(NoticeCode.THROTTLED) == 1
+    front = GivenLines("dave", "one", "two")
+
+    def throttled() -> int:
+        return [each.code for each in front.notices()].count(NoticeCode.THROTTLED)
+
+    running = asyncio.create_task(peer.run(front, leave_timeout_s=0.2))
+    await until(throttled)
+    front.type("quit")
+    assert await running is ExitCode.OK
+    assert throttled() == 1
     assert peer.kept() == []
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import resource
 import socket
 import sys
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 ATTACKER = "127.0.9.1"
 STRANGERS = "login.allow="
 """Setting with which the loopback has no privileges."""
+PATIENT = "tls.handshake_timeout=10m"
+"""Setting with which connections that send nothing stay, however slow this machine is."""
 
 
 async def log_in(wires: Wires, daemon: Daemon, user: str, source: str, password: str = PASSWORD) -> Frame:
@@ -58,7 +61,7 @@ async def test_idle_connections_of_one_address_keep_nobody_out(
     start_daemon: StartDaemon, wires: Wires
 ) -> None:
     """With thousands of idle connections from one address, newcomers from others are all served."""
-    daemon = start_daemon(STRANGERS, "server.max_connections=300")
+    daemon = start_daemon(STRANGERS, "server.max_connections=300", PATIENT)
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(each) for each in flood(daemon, ATTACKER, 1000)]
         await until(lambda: kept(opened) == 64)
@@ -160,7 +163,9 @@ async def test_a_flood_of_refused_connections_writes_little(start_daemon: StartD
         assert not first.writer.transport.is_closing()
     assert await asyncio.to_thread(daemon.stop) == 0
     refused = [entry for entry in daemon.log if entry["event"] == "link.refused"]
-    assert len(refused) in (11, 22)  # a minute can end in between
+    shape = "".join("+" if "count" in entry else "." for entry in refused)
+    # Ten lines and a summary. A minute that ends meanwhile begins anew, with whatever is left of the flood.
+    assert re.fullmatch(r"\.{0,10}(\.{10}\+)+\.{0,10}", shape)
     assert {entry["remote"] for entry in refused} == {ATTACKER}
     assert sum(entry.get("count", 1) for entry in refused) >= 3001
 
@@ -224,7 +229,7 @@ async def test_few_descriptors(tmp_path: Path, authority: AuthorityFiles, wires:
 
 async def test_exhausted_descriptors(start_daemon: StartDaemon, wires: Wires) -> None:
     """When accept fails for want of descriptors, that is one line; afterwards everybody is served."""
-    daemon = start_daemon()
+    daemon = start_daemon(PATIENT)
     (alice,) = await wires.login(daemon, "alice")
     whole = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
     used = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))  # noqa: PTH208 - /proc never blocks
@@ -241,6 +246,14 @@ async def test_exhausted_descriptors(start_daemon: StartDaemon, wires: Wires) ->
     assert [line["event"] for line in daemon.log].count("link.accept_failed") == 1
 
 
+async def connect_in_time(wires: Wires, daemon: Daemon, source: str) -> Wire:
+    """Connect, and do the handshake; try again if this machine was too slow for the daemon."""
+    async with patiently():
+        while True:
+            with contextlib.suppress(EOFError, ConnectionError):
+                return await wires.connect(daemon, source=source)
+
+
 async def test_half_open_and_slow_handshakes_are_penalised(start_daemon: StartDaemon, wires: Wires) -> None:
     """Connections that never finish their handshake end in time, and cost their address a penalty."""
     settings = ("tls.handshake_timeout=1s", "login.penalty.threshold=15s", "login.connections_per_address=8")
@@ -249,7 +262,7 @@ async def test_half_open_and_slow_handshakes_are_penalised(start_daemon: StartDa
         silent: Wire = await wires.plain(daemon, source=ATTACKER)
         await silent.ended()
     await until(lambda: [line["event"] for line in daemon.log].count("link.timeout") == 2)
-    first = await wires.connect(daemon, source=ATTACKER)
+    first = await connect_in_time(wires, daemon, ATTACKER)
     first.send({"type": "auth", "user": "alice", "password": PASSWORD})
     assert (await first.receive())["code"] == "busy"
     with pytest.raises((EOFError, ConnectionError)):

@@ -83,7 +83,7 @@ async def test_a_moved_session_log_is_made_anew(start_daemon: StartDaemon, wires
     await until_logged(daemon, "session.open")
     log.rename(daemon.directory / "sessions.log.1")
     await wires.connect(daemon)
-    await until(lambda: log.exists() and log.read_bytes())
+    await until(lambda: log.exists() and daemon.sessions())
     assert len(daemon.sessions()) == 1
 
 

@@ -1,5 +1,7 @@
 """Events in rooms and pairs: edits, replies, reactions, mentions, and typing indicators."""
 
+import time
+
 import pytest
 
 from tests.support.daemon import Daemon, StartDaemon
@@ -254,13 +256,14 @@ async def test_typing_in_a_room_is_summarised(room_daemon: Daemon, wires: Wires)
     (silent,) = await wires.login(room_daemon, "alice")
     place = await make_room(*members)
     alice = members[0]
+    began = time.monotonic()
     await start_typing(members[1], to=place.name)
     await start_typing(*members[2:], to=place.name)
     seen: list[Frame] = []
     while sum(each["count"] for each in seen) < 4:
         seen.append(await alice.receive_type("typing"))
     assert {each["to"] for each in seen} == {place.name}
-    assert len(seen) <= 2
+    assert len(seen) <= 1 + round(time.monotonic() - began)
     assert all(len(each["users"]) == min(each["count"], 3) for each in seen)
     assert "typing" not in {each["type"] for each in await silent.drain()}
 

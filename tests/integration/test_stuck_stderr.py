@@ -74,10 +74,11 @@ async def test_lines_come_when_they_are_read_again(start_on: StartOn, wires: Wir
     fill_pipe(writer)
     await check_chat(daemon, wires)
     os.close(writer)
-    stopping = asyncio.create_task(asyncio.to_thread(daemon.stop))
-    with os.fdopen(reader, encoding="utf-8") as file:
-        lines = (await asyncio.to_thread(file.read)).replace("x", "").splitlines()
-    assert await stopping == 0
+    text = os.read(reader, 1 << 20)
+    # All lines fit into the pipe now: the end of the daemon waits only for a while until they are taken.
+    assert await asyncio.to_thread(daemon.stop) == 0
+    with os.fdopen(reader, "rb") as file:
+        lines = (text + file.read()).decode().replace("x", "").splitlines()
     events = [json.loads(line)["event"] for line in lines if line]
     assert events[0] == "daemon.ready"
     assert events[-1] == "daemon.stopping"
@@ -98,8 +99,8 @@ async def test_a_standard_error_that_takes_nothing(start_on: StartOn, wires: Wir
     daemon = await start_on(writer)
     os.close(writer)
     await check_chat(daemon, wires)
-    status = json.loads(daemon.run("status", "--json").stdout)
-    assert status["log_dropped"] >= 3
+    # A thread of the daemon finds out that they can't be written.
+    await until(lambda: json.loads(daemon.run("status", "--json").stdout)["log_dropped"] >= 3)
     assert await asyncio.to_thread(daemon.stop) == 0
 
 

@@ -5,6 +5,7 @@ Nothing runs between two calls, so that a test can order all events.
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -343,14 +344,21 @@ class InProcessServer:
         """Delay the events of commits inside the block; publish them in order at its end."""
         held: list[tuple[Callable[..., None], tuple[object, ...]]] = []
         publish = self.writer._back
+        lock, is_over = threading.Lock(), False
 
         def hold(callback: Callable[..., None], *args: object) -> None:
-            held.append((callback, args))
+            with lock:
+                if is_over:  # The store's thread can come here later than its commit is visible.
+                    publish(callback, *args)
+                else:
+                    held.append((callback, args))
 
         with mock.patch.object(self.writer, "_back", hold):
             yield
-        for callback, args in held:
-            publish(callback, *args)
+            with lock:
+                is_over = True
+                for callback, args in held:
+                    publish(callback, *args)
 
     def reader(self) -> "contextlib.closing[StoreReader]":
         """Return a reader of all commits, published or not."""

@@ -126,12 +126,12 @@ class Place(NamedTuple):
 
         Args:
             wire: Connection of the session.
-            *but: Types to leave out besides `members`, which arrives at any time.
+            *but: Types to leave out besides `members` and `moderated`, which come once a second.
         """
         return [
             each
             for each in await wire.drain()
-            if self.concerns(each) and each["type"] not in ("members", *but)
+            if self.concerns(each) and each["type"] not in ("members", "moderated", *but)
         ]
 
 

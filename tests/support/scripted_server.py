@@ -92,6 +92,7 @@ class ScriptedServer:
         refuses_storage: Code with which messages are refused, as by a full disk; empty to store them.
         refuses: Answers to `auth` that replace the check of the password.
         throttles_s: How long each message waits, behind a `throttled`.
+        announces_s: What that `throttled` says; 0 to say how long it is.
         fails_resume: Whether each `resume` ends the session with `internal`.
         closed: Whether new connections are dropped at once.
         ignores_bye: Whether `bye` is left unanswered.
@@ -114,7 +115,7 @@ class ScriptedServer:
         self.refuses_storage = ""
         self.fails_resume = False
         self.closed = False
-        self.throttles_s = 0.0
+        self.throttles_s = self.announces_s = 0.0
         self.ignores_bye = False
         self.ignores_ping = False
         self.ignores_whois = False
@@ -314,7 +315,7 @@ class ScriptedServer:
             session.refused[frame.to] = frame.id
             self._refuse(session, frame, ErrorCode(self.refuses_storage))
         elif self.throttles_s:
-            session.send(frames.Throttled("messages", self.throttles_s))
+            session.send(frames.Throttled("messages", self.announces_s or self.throttles_s))
             asyncio.get_running_loop().call_later(self.throttles_s, self._store, session.user, frame, session)
         else:
             session.refused.pop(frame.to, None)

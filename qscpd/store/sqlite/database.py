@@ -206,6 +206,9 @@ class Database(DatabaseReader):
             # While a backup runs, only a later checkpoint moves the marker into the file.
             self.read("PRAGMA wal_checkpoint(PASSIVE)")
             self.marked = True
+            # The next commit begins the journal anew. With the page of the marker it has the epoch, too,
+            # which tells it from the journal of another store.
+            self._put_marker()
 
     def remove_marker(self) -> None:
         """Note that the journal can be emptied; nothing else is to be committed before `mark_running`."""

@@ -154,7 +154,8 @@ def _fits(store: Path, header: WalHeader, marker: Marker, index: WalIndex | None
     ):
         return False
     if marker.round is None or marker.precedes(header):
-        return True
+        # The round of another store is a random number, of which one in 256 is as good as ours.
+        return not _is_of_another_store(store)
     if marker.follows(header):
         return False
     # Of another store; or the crash was in the middle of a checkpoint, and the marker that we read is
@@ -166,7 +167,8 @@ def _fits(store: Path, header: WalHeader, marker: Marker, index: WalIndex | None
 def _is_of_another_store(store: Path) -> bool:
     """Return whether the epoch changes with the journal: a file was put in the place of another one.
 
-    Nearly every journal has the page with the epoch, for the progress of the search index is beside it.
+    Nearly every journal has the page with the epoch: each run begins one with its marker, which is beside
+    it, as is the progress of the search index.
     """
     before, after = (read_meta(store, "epoch", journal=journal) for journal in (False, True))
     return before is not None and after is not None and before != after

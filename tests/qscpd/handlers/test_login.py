@@ -31,7 +31,7 @@ from qscpd.store.writer import StoreWriter
 from tests.support.address_space import HUGE_HASH, no_gigabytes
 from tests.support.daemon import CHEAP_ARGON2, PASSWORD, hash_cheaply
 from tests.support.doubles import FakeLink, RouterDouble, make_handlers
-from tests.support.waiting import patiently, until
+from tests.support.waiting import PATIENCE_S, patiently, until
 
 
 class CountingHasher(PasswordHasher):
@@ -51,7 +51,7 @@ class CountingHasher(PasswordHasher):
     def verify(self, password: str, password_hash: str) -> bool:
         """Record the hash, wait for the gate, and verify."""
         self.verified.append(password_hash)
-        assert self.gate.wait(20)
+        assert self.gate.wait(PATIENCE_S)
         return super().verify(password, password_hash)
 
 

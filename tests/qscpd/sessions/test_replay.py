@@ -543,7 +543,8 @@ async def moving(server: InProcessServer) -> InProcessPeer:
     await server.writer.perform(
         lambda store: add_room(store, "#dev", "alice", history=HistoryFrom.FULL),
     )
-    server.router.rooms.load(server.store.find_room("#dev"), server.store.memberships(2))
+    with server.reader() as reader:
+        server.router.rooms.load(reader.find_room("#dev"), reader.memberships(2))
     return await server.visitor("bob")
 
 

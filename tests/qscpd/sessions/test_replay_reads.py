@@ -42,7 +42,8 @@ async def alice(server: InProcessServer) -> InProcessPeer:
     alice.send(*(each for n in range(3) for each in device.send("bob", f"number {n}")))
     await server.settle()
     await server.writer.perform(lambda store: add_room(store, "#dev", "alice", history=HistoryFrom.FULL))
-    server.router.rooms.load(server.store.find_room("#dev"), server.store.memberships(ROOM))
+    with server.reader() as reader:
+        server.router.rooms.load(reader.find_room("#dev"), reader.memberships(ROOM))
     return alice
 
 

@@ -33,7 +33,7 @@ from qscpd.errors import StoreBusyError, StoreDamagedError, StoreError, StoreFul
 from qscpd.store.items import Item, PendingChat, PendingSkip
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 Chat = PendingChat[str]
 
@@ -79,7 +79,7 @@ class FakeHousekeeping:
         assert keep == Keep()
         self.threads.add(threading.current_thread().name)
         self.done += 1
-        self.gate.wait(20)
+        self.gate.wait(PATIENCE_S)
         if isinstance(self.steps, Exception):
             raise self.steps
         return self.done < self.steps
@@ -144,7 +144,7 @@ class ListStore(SqliteStore):
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """Record a batch."""
         assert deadline_s > 0
-        self.gate.wait(20)
+        self.gate.wait(PATIENCE_S)
         self.threads.add(threading.current_thread().name)
         if self.fails and (error := self.fails.pop(0)) is not None:
             raise error
@@ -579,7 +579,7 @@ async def test_a_call_fails_when_housekeeping_has_a_bug() -> None:
         await asyncio.sleep(0)
         peer.store.chores.gate.set()
         with pytest.raises(StoreError, match="failed"):
-            await asyncio.wait_for(waiting, 20)
+            await asyncio.wait_for(waiting, PATIENCE_S)
     await asyncio.sleep(0)
     assert peer.reported == [("failed", StoreError)]
     assert peer.store.chores.done == 1

@@ -17,6 +17,7 @@ from qscpd.store.base import Store
 from qscpd.store.items import PendingChat
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.writer import StoreWriter
+from tests.support.waiting import PATIENCE_S
 
 Chat = PendingChat[str]
 
@@ -93,7 +94,7 @@ async def test_a_bug_of_a_subscriber_keeps_no_caller_waiting(real: RealPeer) -> 
 
     real.bus.subscribe(AccountChanged, fail)
     waiting = real.writer.perform(lambda store: store.set_locked("bob", locked=True))
-    account = await asyncio.wait_for(waiting, 20)
+    account = await asyncio.wait_for(waiting, PATIENCE_S)
     assert (account.state, reported) == (AccountState.LOCKED, [bug])
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from qscpd.domain.model import Keep
 from qscpd.errors import StoreDamagedError, StoreError
+from qscpd.store.sqlite import marker
 from qscpd.store.sqlite.snapshot import copy_file
 from qscpd.store.sqlite.store import SqliteStore
 from qscpd.store.sqlite.wal import FRAME_HEADER, HEADER
@@ -283,9 +284,14 @@ def test_a_damaged_journal_after_checkpoints(path: Path, damage: Callable[[Path]
         assert assert_noticed(copy / "q.db", epoch).last_seq <= 52
 
 
+@pytest.mark.parametrize("near", [True, False])
 @pytest.mark.parametrize("index", [True, False])
-def test_the_journal_of_another_store(path: Path, index: bool) -> None:
-    """The journal of another store is not applied: it is set aside, and the loss reported."""
+def test_the_journal_of_another_store(
+    path: Path, index: bool, near: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal of another store is not applied, whatever its round: it is set aside, and reported."""
+    if near:
+        monkeypatch.setattr(marker, "_ROUNDS", 1 << 32)
     other = path.with_name("other.db")
     for each in (path, other):
         crash(each, 2)
