@@ -160,7 +160,9 @@ NOTICES: Final[Mapping[NoticeCode, Callable[[Notice], str]]] = {
     NoticeCode.CONNECTION_LOST: _connection_lost,
     NoticeCode.RECONNECTED: lambda _: "Reconnected.",
     NoticeCode.WAITING_FOR_SERVER: lambda _: "Waiting for the server: it has not answered for some seconds.",
-    NoticeCode.HISTORY_RELOADED: lambda _: "The server was restored from a backup; history was reloaded.",
+    NoticeCode.HISTORY_RELOADED: lambda _: (
+        "The server has another history than before (a restored backup, or a new store); it was loaded."
+    ),
     NoticeCode.SERVER_ERROR: lambda n: explain_error(n.error, n.text),
     NoticeCode.AWAY: lambda n: f"You are away{f': {n.text}' if n.text else ''}. /here ends that.",
     NoticeCode.NO_LONGER_AWAY: lambda _: "Welcome back; you are no longer away.",

@@ -40,7 +40,7 @@ def test_another_epoch_forgets_positions() -> None:
         harness.engine.connected(ack_frame)
         assert harness.frames()[0] == frames.Resume([])
         assert Renewed(ack_frame.epoch, ack_frame.account) in harness.engine.changes_to_save()
-        assert "restored from a backup" in notices(harness.engine.events_to_show())[0]
+        assert "another history than before" in notices(harness.engine.events_to_show())[0]
 
 
 def test_a_message_is_applied_once() -> None:
