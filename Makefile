@@ -83,8 +83,11 @@ run: $(VENV)/installed
 # Python 3.12 can report each line once; before, a tracer is called for all of them (1.6 times the CPU time).
 coverage_core = COVERAGE_CORE=$$($(python) -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")')
 
+# A test that hangs ends the run after two minutes (pyproject.toml), or later where all waits are longer.
+hang_limit = -o faulthandler_timeout=$$($(python) -c 'import os; print(120 * float(os.environ.get("QSCP_TEST_PATIENCE", 1)))')
+
 test: $(VENV)/installed-dev
-	$(if $(COVERAGE),$(coverage_core)) $(if $(ASYNCIO_DEBUG),PYTHONASYNCIODEBUG=1) $(python) -m pytest -n 4 --dist worksteal $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
+	$(if $(COVERAGE),$(coverage_core)) $(if $(ASYNCIO_DEBUG),PYTHONASYNCIODEBUG=1) $(python) -m pytest $(hang_limit) -n 4 --dist worksteal $(if $(COVERAGE),--cov --cov-report=) $(ARGS)
 	$(if $(COVERAGE),$(python) tools/check_coverage.py)
 
 test-repeat: $(VENV)/installed-dev

@@ -242,7 +242,7 @@ async def test_a_closed_room_stays_secret(room_daemon: Daemon, wires: Wires) -> 
     assert await code(carol, join(closed.name)) == "ok"
     await say(carol, "hello @bob", closed.name)
     assert await code(alice, room("topic", closed.name, text="secret")) == "ok"
-    await carol.receive_type("room")
+    await closed.receive(carol, "room")
     assert await closed.news(bob) == []
     assert "typing" not in {frame["type"] for frame in await closed.news(alice)}
     for request in (

@@ -113,7 +113,7 @@ async def test_a_device_without_a_position(room_daemon: Daemon, wires: Wires) ->
     for n in range(3):
         await say(alice, f"{n}", place.name)
     bob.send(join(place.name))
-    received = await bob.receive_type("room")
+    received = await place.receive(bob, "room")
     position = received["last_seq"]
     assert (received["first_seq"], position) == (1, 3)
     await say(alice, "now", place.name)

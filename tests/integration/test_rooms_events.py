@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from qscp.rooms import is_room
 from tests.support.daemon import Daemon, StartDaemon
 from tests.support.logged_in import resume
 from tests.support.rooms import (
@@ -261,7 +262,7 @@ async def test_typing_in_a_room_is_summarised(room_daemon: Daemon, wires: Wires)
     await start_typing(*members[2:], to=place.name)
     seen: list[Frame] = []
     while sum(each["count"] for each in seen) < 4:
-        seen.append(await alice.receive_type("typing"))
+        seen.append(await place.receive(alice, "typing"))
     assert {each["to"] for each in seen} == {place.name}
     assert len(seen) <= 1 + round(time.monotonic() - began)
     assert all(len(each["users"]) == min(each["count"], 3) for each in seen)
@@ -272,13 +273,12 @@ async def test_typing_between_two(room_daemon: Daemon, wires: Wires) -> None:
     """Typing in a pair reaches the other user at once, and no one else."""
     alice, bob, carol = await wires.login(room_daemon, "alice", "bob", "carol", features=["typing"])
     await start_typing(bob, to="Alice")
-    assert await alice.receive_type("typing") == {
-        "type": "typing",
-        "to": "alice",
-        "users": ["bob"],
-        "count": 1,
-    }
-    assert "typing" not in {each["type"] for each in [*await carol.drain(), *await bob.drain()]}
+    typing = await alice.receive_type("typing")
+    while is_room(typing["to"]):  # of an earlier test
+        typing = await alice.receive_type("typing")
+    assert typing == {"type": "typing", "to": "alice", "users": ["bob"], "count": 1}
+    others = [*await carol.drain(), *await bob.drain()]
+    assert [each for each in others if each["type"] == "typing" and not is_room(each["to"])] == []
 
 
 @pytest.mark.parametrize("features", [[], ["read_receipts"]])
@@ -305,5 +305,5 @@ async def test_typing_to_an_invalid_target(room_daemon: Daemon, wires: Wires) ->
     assert await code(alice, room("topic", place.name, text="x")) == "ok"
     for to in (place.name, "#nowhere", "nobody", "", "#", "bob"):
         await start_typing(bob, to=to)
-    await alice.receive_type("room")
+    await place.receive(alice, "room")
     assert "typing" not in {each["type"] for each in await place.news(alice)}

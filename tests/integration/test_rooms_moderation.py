@@ -111,7 +111,7 @@ async def test_a_mute_without_an_end(room_daemon: Daemon, wires: Wires) -> None:
     page = await ask(bob, room("members", place.name))
     assert [each.get("muted", 0) for each in page["members"]] == [0, 2**53 - 1]
     assert await code(alice, room("unmute", place.name, "bob")) == "ok"
-    assert "muted" not in (await bob.receive_type("room"))["room"]
+    assert "muted" not in (await place.receive(bob, "room"))["room"]
     assert (await say(bob, "two", place.name))["seq"] == 1
 
 
@@ -258,9 +258,7 @@ async def moderation(wire: Wire, place: Place, count: int) -> list[Frame]:
     """Return the next moderation actions that a member sees in a room."""
     actions: list[Frame] = []
     while len(actions) < count:
-        frame = await wire.receive_type("moderated")
-        if place.concerns(frame):
-            actions += frame["actions"]
+        actions += (await place.receive(wire, "moderated"))["actions"]
     return actions
 
 
@@ -268,12 +266,12 @@ async def test_a_muted_member_gets_who_and_why(room_daemon: Daemon, wires: Wires
     """All devices of a muted member get who muted them, and why; one that was offline finds it in `rooms`."""
     alice, bob, second = await wires.login(room_daemon, "alice", "bob", "bob")
     place = await make_room(alice, bob)
-    await second.receive_type("room")
+    await place.receive(second, "room")
     request = room("mute", place.name, "bob", seconds=600, text="chatting too much")
     assert await code(alice, request) == "ok"
     muted: Frame = {}
     for wire in (bob, second):
-        muted = (await wire.receive_type("room"))["room"]
+        muted = (await place.receive(wire, "room"))["room"]
         assert (muted["muted_by"], muted["muted_text"]) == ("alice", "chatting too much")
         await wire.bye()
     (bob,) = await wires.login(room_daemon, "bob")
@@ -301,7 +299,7 @@ async def test_a_mute_that_outlives_leaving_says_who_and_why(room_daemon: Daemon
         await second.receive_type("room_left")
         bob.send({"type": "join", "room": place.name})
         for wire in (bob, second):
-            found = (await wire.receive_type("room"))["room"]
+            found = (await place.receive(wire, "room"))["room"]
             assert (found.get("muted_by", ""), found.get("muted_text", "")) == expected
         await bob.receive_type("room_ack")
         assert await code(alice, room("unmute", place.name, "bob")) == "ok"
@@ -364,7 +362,7 @@ async def test_a_block_hides_no_moderation(room_daemon: Daemon, wires: Wires) ->
         {"by": "alice", "action": "remove", "user": "carol", "text": "spam"}
     ]
     assert await code(alice, room("mute", place.name, "bob", text="loud")) == "ok"
-    while not (muted := (await bob.receive_type("room"))["room"]).get("muted"):
+    while not (muted := (await place.receive(bob, "room"))["room"]).get("muted"):
         pass
     assert (muted["muted_by"], muted["muted_text"]) == ("alice", "loud")
     assert await code(bob, {"type": "unblock", "user": "alice"}) == "ok"

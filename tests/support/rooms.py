@@ -121,6 +121,12 @@ class Place(NamedTuple):
         names = (frame.get("to"), frame.get("name"), room.get("name") if isinstance(room, dict) else room)
         return self.name in names or frame.get("conversation") == self.conversation
 
+    async def receive(self, wire: Wire, kind: str) -> Frame:
+        """Return the next frame of a type about this room; those of earlier tests' rooms can still arrive."""
+        while not self.concerns(frame := await wire.receive_type(kind)):
+            pass
+        return frame
+
     async def news(self, wire: Wire, *but: str) -> list[Frame]:
         """Return the frames about this room that a session has received up to now.
 

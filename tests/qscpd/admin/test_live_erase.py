@@ -23,6 +23,7 @@ from tests.support.doubles import ListLog
 from tests.support.ids import IdMaker
 from tests.support.live_admin import live_admin
 from tests.support.stores import rows_of
+from tests.support.waiting import PATIENCE_S
 
 ALICE, BOB, CAROL = 1, 2, 3
 
@@ -94,6 +95,7 @@ async def test_a_failed_request_is_answered(store: SqliteStore) -> None:
 async def test_a_large_store_is_compacted_later(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reply says if a large store has yet to be compacted."""
     monkeypatch.setattr("qscpd.store.sqlite.compaction._COMPACT_AT_ONCE", 0)
+    monkeypatch.setattr(liveadmin, "_ERASING_S", PATIENCE_S)
     with running(store) as (live, _, _):
         reply = await live.handle(admin.EraseUser("alice"))
         assert isinstance(reply, admin.Erased)
@@ -106,6 +108,7 @@ async def test_a_step_that_fails_is_reported(store: SqliteStore, monkeypatch: py
     def full(_: int) -> bool:
         raise StoreFullError("no room on the disk")
 
+    monkeypatch.setattr(liveadmin, "_ERASING_S", PATIENCE_S)
     with running(store) as (live, router, _):
         with monkeypatch.context() as patch:
             patch.setattr(store.housekeeping, "erase_step", full)
