@@ -307,6 +307,7 @@ class Database(DatabaseReader):
     def renew_epoch(self) -> None:
         """See `Store.renew_epoch`."""
         with self.transaction() as db:
+            db.execute("REPLACE INTO meta SELECT 'former_epoch', value FROM meta WHERE key = 'epoch'")
             db.execute("UPDATE meta SET value = ? WHERE key = 'epoch'", (secrets.token_hex(8),))
 
 

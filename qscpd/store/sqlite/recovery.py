@@ -167,11 +167,13 @@ def _fits(store: Path, header: WalHeader, marker: Marker, index: WalIndex | None
 def _is_of_another_store(store: Path) -> bool:
     """Return whether the epoch changes with the journal: a file was put in the place of another one.
 
-    Nearly every journal has the page with the epoch: each run begins one with its marker, which is beside
-    it, as is the progress of the search index.
+    A journal that renews the epoch of this file has it as the former one. Nearly every journal has the page
+    with the epoch: each run begins one with its marker, which is beside it.
     """
     before, after = (read_meta(store, "epoch", journal=journal) for journal in (False, True))
-    return before is not None and after is not None and before != after
+    if before is None or after is None or before == after:
+        return False
+    return read_meta(store, "former_epoch", journal=True) != before
 
 
 def _recover(store: Path, header: WalHeader) -> int:

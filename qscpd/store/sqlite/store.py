@@ -161,8 +161,9 @@ class SqliteStore(SqliteReads):
             self._tail.add(row, parts)
             self._ids.add_journaled(_messages_of(parts))
         if damaged:
-            # Their seqs can be given again, if they were the newest ones.
+            # Their seqs can be given again, if they were the newest ones. Once folded, they are no damage.
             self._db.renew_epoch()
+            self._fold.request()
         for place in damaged:
             on_damage(place)
         if self._housekeeping.compaction_due():
