@@ -11,6 +11,9 @@ from qscpd.store.sqlite.disk_space import lacks_space, temporary_directory
 _COMPACT_AT_ONCE: Final = 32 * 1024 * 1024
 """Files up to this many bytes are rewritten while messages wait for it: a third of a second."""
 
+_RELEASED_PAGES: Final = 64
+"""Pages that one step removes from the file: each takes the place of an unused one before it."""
+
 
 class Compaction:
     """Rewrites the file.
@@ -70,6 +73,11 @@ class Compaction:
         """Return how much can be stored in unused pages of the file, before it grows."""
         pages, size = self._db.read("SELECT * FROM pragma_freelist_count, pragma_page_size")[0]
         return int(pages) * int(size)
+
+    def release_step(self) -> None:
+        """Remove some unused pages from the file, which ends sooner once the WAL is emptied."""
+        with self._db.transaction():
+            self._db.read(f"PRAGMA incremental_vacuum({_RELEASED_PAGES})")
 
     @contextlib.contextmanager
     def _no_waiting(self) -> Iterator[None]:

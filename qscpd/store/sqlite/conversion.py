@@ -15,7 +15,7 @@ from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
 from qscpd.store.sqlite.legacy_chunks import LegacyChunk, LegacyReader, LegacyScope, read_rows, scopes
-from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS
+from qscpd.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, prepare_file
 
 _CONVERTED: Final = frozenset({"chunks", "sent_ids"})
 """Tables that are not copied row by row."""
@@ -103,6 +103,7 @@ class Conversion:
         """Copy all rows but those of messages, and bring their tables to the newest schema."""
         db = self._db
         db.execute("PRAGMA foreign_keys = OFF")  # a table that is made anew is dropped first
+        prepare_file(db)
         db.executescript("".join(MIGRATIONS[: self._schema]))
         db.execute("BEGIN")
         for name in self._tables():

@@ -60,9 +60,6 @@ _ENTRY: Final = 48
 _STEP_CONVERSATIONS: Final = 64
 """Conversations that it folds at most."""
 
-_NARROW: Final = 128 * 1024
-"""Bytes of the tail that a fold takes on a full disk, as far as that ends with a commit."""
-
 _STEP_JOURNAL: Final = 1024 * 1024
 """Bytes of the journal that a step deletes at most."""
 
@@ -84,6 +81,9 @@ class Phase(enum.Enum):
 
 
 _PHASES: Final = list(Phase)
+
+_FREEING: Final = frozenset({Phase.IDS, Phase.JOURNAL})
+"""What is left of a fold whose messages are in chunks: ids take little, and then the journal's rows go."""
 
 
 class Fold:
@@ -136,8 +136,9 @@ class Fold:
         self._runs_written = 0
         self._amended = 0
         """Amendments before this place are done."""
-        self._requested = self._is_requested = False
-        """Whether the next fold was asked for, and the running one."""
+        self._requested = False
+        self._awaited = False
+        """Whether something waits for this fold, or for the next one, that makes space on the disk."""
         self._since_ms = db.now.boot_ms
         """When the last fold began, or the tail was empty, in milliseconds since the boot."""
         self._steps: dict[Phase, Callable[[], bool]] = {
@@ -148,12 +149,6 @@ class Fold:
             Phase.AMENDMENTS: self._amendments_step,
             Phase.OLD_TEXTS: self._old_texts_step,
         }
-
-    @property
-    def makes_space(self) -> bool:
-        """Whether the next step removes something, or something waits for it that does."""
-        adds = self.phase in (Phase.IDLE, Phase.MESSAGES, Phase.WORDS)
-        return not adds or self._requested or self._is_requested
 
     @property
     def newest_row(self) -> int:
@@ -172,15 +167,28 @@ class Fold:
         tail = self._tail
         return tail.count - self._stuck_count >= messages or tail.size - self._stuck_size >= size
 
-    def request(self) -> None:
-        """Make a fold due, of everything that is committed until it begins."""
+    def request(self, *, makes_space: bool = False) -> None:
+        """Make a fold due, of everything that is committed until it begins.
+
+        Args:
+            makes_space: Whether something waits for it that makes space on the disk.
+        """
         self._requested = True
+        self._awaited |= makes_space
+
+    @property
+    def makes_space(self) -> bool:
+        """Whether the next step makes space on the disk, or something waits for it that does.
+
+        A fold as a whole takes space: for some time messages are in the journal and in chunks.
+        """
+        return self._awaited or self.phase in _FREEING
 
     def step(self) -> bool:
         """Do a step of the fold, or begin one that is due; return whether anything was done.
 
         Raises:
-            StoreFullError: No room; the step is done again by the next call.
+            StoreFullError: No room; the next call tries it again, with less if the fold has several rows.
         """
         if self.phase is Phase.IDLE and not self._begin():
             return False
@@ -188,7 +196,7 @@ class Fold:
             more = self._steps[self.phase]()
         except StoreFullError:
             if self.phase is Phase.MESSAGES:
-                self._narrow()
+                self._shorten()
             raise
         if not more:
             self.phase = _PHASES[(_PHASES.index(self.phase) + 1) % len(_PHASES)]
@@ -214,30 +222,25 @@ class Fold:
                 self.phase = Phase.OLD_TEXTS
                 return True
             return False
-        self._requested, self._is_requested = False, self._requested
+        self._requested = False
         self._old_texts.begin_fold()
         self._since_ms = now
-        self._take_up_to(tail.last_row)
+        self._row = tail.last_row
+        self._pieces = deque(sorted(tail.pieces(), key=attrgetter("conversation", "first_seq")))
+        self._stuck = []
         self._ids.unfolded.begin_fold()
         self._runs_written = self._amended = 0
         self.phase = Phase.MESSAGES
         return True
 
-    def _take_up_to(self, row: int) -> None:
-        """Let this fold take the rows of the journal up to one."""
-        self._row = row
-        pieces = (piece for piece in self._tail.pieces() if piece.row <= row)
-        self._pieces = deque(sorted(pieces, key=attrgetter("conversation", "first_seq")))
-        self._stuck = []
-
-    def _narrow(self) -> None:
-        """Let this fold take only the oldest rows; what is folded of the others stays so."""
-        taken = size = 0
-        for row, added in self._tail.rows_up_to(self._row):
-            if taken and size + added > _NARROW:
-                break
-            taken, size = row, size + added
-        self._take_up_to(taken)
+    def _shorten(self) -> None:
+        """Leave the newer half of the rows to the next fold: the older half makes space for it."""
+        middle = (self._tail.first_row + self._row) // 2
+        if self._stuck or not self._tail.first_row <= middle < self._row:
+            return
+        self._row = middle
+        self._pieces = deque(piece for piece in self._pieces if piece.row <= middle)
+        self._requested |= self._awaited
 
     # --- steps: each returns whether the next one has the same phase
 
@@ -302,7 +305,7 @@ class Fold:
         self._stuck_count, self._stuck_size = self._tail.count - count, self._tail.size - size
         self._ids.unfolded.end_fold()
         self.folded_row = self._row
-        self._is_requested = False
+        self._awaited &= self._requested
         return False
 
     def _delete(self, rows: Sequence[int], folded: int, *, done: bool) -> int:

@@ -42,6 +42,7 @@ class SqliteHousekeeping:
         self._clock.step()
         full: StoreFullError | None = None
         try:
+            # What only adds something leaves the reserve alone, as a message does.
             if self._do(self._fold.step, leave=SHARED_BYTES if self._fold.makes_space else None):
                 return True
         except StoreFullError as error:
@@ -51,17 +52,18 @@ class SqliteHousekeeping:
             tasks.append(lambda: self._pruner.step(keep))
         if any(self._do(task) for task in tasks):
             return True
-        self._reserve.maintain()
+        if self._reserve.maintain():
+            return True
         if full is not None:
             raise full
         return False
 
-    def _do(self, task: Callable[[], bool], *, leave: int | None = SHARED_BYTES) -> bool:
+    def _do(self, task: Callable[[], bool], leave: int | None = SHARED_BYTES) -> bool:
         """Do a step of one task; one that meets a damaged page does not keep the others from theirs.
 
         Args:
             task: The step; it returns whether there is more.
-            leave: What it leaves of the reserve, as in `Reserve.spend`.
+            leave: As in `Reserve.spend`.
         """
         try:
             return self._reserve.spend(task, leave=leave)

@@ -212,8 +212,14 @@ def part_path(path: Path) -> Path:
     return Path(f"{path}.part")
 
 
+def prepare_file(db: sqlite3.Connection) -> None:
+    """Let an empty database keep track of its pages, so that unused ones can be removed in steps."""
+    db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+
+
 def create_tables(db: sqlite3.Connection) -> None:
     """Give an empty database the newest schema, in one transaction."""
+    prepare_file(db)
     db.executescript(
         f"BEGIN EXCLUSIVE; {''.join(MIGRATIONS)}"
         f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;"

@@ -132,15 +132,34 @@ class Reserve:
         if self.size() < self._size and not self._fill(self._size):
             self._empty_journal()
 
-    def maintain(self) -> None:
-        """Make the file, or fill it up, unless that would take most of the space that is left."""
+    def maintain(self) -> bool:
+        """Make the file, or fill it up, unless that would take most of the space that is left.
+
+        On a full disk it gets the space of unused pages of the store's file, some in each call.
+
+        Returns:
+            Whether there are more such pages that it needs.
+        """
         self.take_back()
         size = self.size()
+        if size < self._size:
+            return self._shrink_store()
         missing = RESERVE_BYTES - size
         if self._keep and missing > 0 and _free(self.path.parent) >= 2 * missing:
             if not self._fill(RESERVE_BYTES):  # a quota, perhaps
                 self._cut(size)
             self._size = self.size()
+        return False
+
+    def _shrink_store(self) -> bool:
+        """Fill the file up with unused pages of the store's file; return whether that helped."""
+        compaction, size = self._compaction, self.size()
+        if compaction is None or not compaction.free_bytes():
+            return False
+        with contextlib.suppress(StoreError):
+            self.spend(compaction.release_step, leave=_OPERATORS_BYTES)
+            self._empty_journal()
+        return self.size() > size
 
     def _ways(self, leave: int) -> list[Callable[[], bool]]:
         """Return the ways to make space, the cheapest first; each returns whether it may have helped."""

@@ -118,7 +118,7 @@ class Pruner:
         scope = self._reader.scope(conversation)
         first = first_kept(keep, scope.first_seq, scope.last_seq)
         if first > scope.folded + 1:
-            self._fold.request()
+            self._fold.request(makes_space=True)
         try:
             more = self._prune(
                 conversation,
@@ -242,7 +242,7 @@ class Eraser:
         if progress is None:
             progress = self._progress[account] = _Progress(self._fold.newest_row)
         if self._fold.folded_row < progress.row:
-            self._fold.request()
+            self._fold.request(makes_space=True)
             self._fold.step()
             return True
         if not progress.merging and self._erase_next(account, progress):

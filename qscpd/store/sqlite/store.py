@@ -151,7 +151,7 @@ class SqliteStore(SqliteReads):
         self._conversations.room_changed(room)
         self._positions.room_changed(room)
         if room.state is RoomState.DELETED:
-            self._fold.request()  # only what is in chunks can be removed
+            self._fold.request(makes_space=True)  # only what is in chunks can be removed
 
     def _catch_up(self, on_damage: OnDamage) -> None:
         """Read what the last run has not folded, and do what it did not get to."""
@@ -251,14 +251,19 @@ class SqliteStore(SqliteReads):
         self, messages: Sequence[NewMessage], marks: Sequence[Mark] = (), *, deadline_s: float = math.inf
     ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         """See `Store.append`."""
+        try:
+            return self._append(messages, marks, deadline_s)
+        except StoreFullError as error:
+            return self._reserve.retry(error, lambda: self._append(messages, marks, deadline_s))
+
+    def _append(
+        self, messages: Sequence[NewMessage], marks: Sequence[Mark], deadline_s: float
+    ) -> tuple[Sequence[Outcome], Sequence[PositionMoved | None]]:
         # Whoever sends faster than is folded waits for that, so that the tail is bounded.
         is_due = self._tail.count >= DUE_MESSAGES or self._tail.size >= DUE_BYTES
-        if is_due and self._reserve.spend(lambda: self._fold.catch_up(deadline_s), leave=None):
+        if is_due and self._fold.catch_up(deadline_s):
             messages = ()
-        try:
-            return self._messages.append(messages, marks, deadline_s)
-        except StoreFullError as error:
-            return self._reserve.retry(error, lambda: self._messages.append(messages, marks, deadline_s))
+        return self._messages.append(messages, marks, deadline_s)
 
     def known(self, messages: Sequence[NewMessage]) -> Sequence[Outcome | None]:
         """See `Store.known`."""

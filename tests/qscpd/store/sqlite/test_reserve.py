@@ -237,6 +237,33 @@ def test_pruning_makes_progress(store: SqliteStore, disk: Path) -> None:
     send(store, 500)
 
 
+@pytest.mark.parametrize("leave", [0, 600_000, 3_000_000])
+def test_folding_leaves_it(store: SqliteStore, disk: Path, leave: int) -> None:
+    """On a full disk messages wait in the journal for space, if folding them would take some for good."""
+    filler = fill_up(store, disk, leave)
+    last = len(rows_of(store, 2))
+    with contextlib.suppress(StoreFullError):
+        finish(store)
+    assert size(disk) == RESERVE_BYTES
+    assert len(rows_of(store, 2)) == last
+    filler.unlink()
+    finish(store)
+    assert store._tail.count == 0
+    assert len(rows_of(store, 2)) == last
+
+
+def test_pruning_what_is_not_folded(store: SqliteStore, disk: Path) -> None:
+    """What pruning waits for is folded on a full disk, in parts, and the reserve gets unused pages back."""
+    fill_up(store, disk, 3_000_000)
+    assert store._tail.count == len(rows_of(store, 2)) > 1000
+    for _ in range(3):
+        finish(store, Keep(messages=10))
+    assert len(rows_of(store, 2)) == 10
+    assert store._tail.count == 0
+    assert size(disk) == RESERVE_BYTES
+    send(store, 100)
+
+
 def test_a_deleted_room_makes_space(store: SqliteStore, disk: Path) -> None:
     """On a full disk the messages of a deleted room are removed."""
     with contextlib.suppress(StoreFullError):
