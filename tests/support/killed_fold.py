@@ -17,7 +17,7 @@ from unittest import mock
 
 from qscp.rooms import HistoryFrom
 from qscpd.domain.model import NO_META, Keep, Mark, MessageMeta, NewMessage, PositionKind
-from qscpd.store.sqlite import chunks, fold, ids
+from qscpd.store.sqlite import chunks, fold, ids, piece_queue
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.stores import ManualClock, add_room
@@ -54,8 +54,8 @@ def small_steps() -> Iterator[None]:
     """Let a fold of few messages have many steps and chunks."""
     with contextlib.ExitStack() as stack:
         for module, name, value in (
-            (fold, "_STEP_MESSAGES", 4),
-            (fold, "_STEP_CONVERSATIONS", 2),
+            (piece_queue, "_STEP_MESSAGES", 4),
+            (piece_queue, "_STEP_CONVERSATIONS", 2),
             (fold, "_STEP_JOURNAL", 600),
             (chunks, "BOUND", 700),
             (chunks, "GROWING", 300),

@@ -18,10 +18,7 @@ again before the next ones need some.
 import contextlib
 import enum
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from qscpd.errors import StoreDamagedError, StoreFullError
@@ -31,10 +28,10 @@ from qscpd.store.sqlite.chunk_table import ChunkWriter
 from qscpd.store.sqlite.chunks import SEQ_BITS, place_of
 from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.ids import MessageIds
-from qscpd.store.sqlite.journal import Part, write_row
+from qscpd.store.sqlite.journal import write_row
 from qscpd.store.sqlite.old_texts import OldTexts
-from qscpd.store.sqlite.piece_folder import PieceFolder
-from qscpd.store.sqlite.tail import Piece, Tail
+from qscpd.store.sqlite.piece_queue import PieceQueue
+from qscpd.store.sqlite.tail import Tail
 
 DUE_MESSAGES: Final = 10_000
 """Messages in the tail from which on a fold is due."""
@@ -47,18 +44,6 @@ DUE_MS: Final = 30_000
 
 OVERDUE: Final = 5 / 3
 """How much more than what is due a commit waits for: the three tails have 8 MiB at most."""
-
-_STEP_MESSAGES: Final = 1500
-"""Messages that a step folds at most, unless one commit has more for a conversation."""
-
-_STEP_TEXT: Final = 80 * 1024
-"""Bytes of texts that it folds at most: 18 ms for the search index if each word is another one."""
-
-_ENTRY: Final = 48
-"""Bytes of a message besides its text."""
-
-_STEP_CONVERSATIONS: Final = 64
-"""Conversations that it folds at most."""
 
 _STEP_JOURNAL: Final = 1024 * 1024
 """Bytes of the journal that a step deletes at most."""
@@ -95,7 +80,7 @@ class Fold:
         reader: Reads chunks.
         writer: Writes them.
         ids: The index of message ids.
-        folder: Folds pieces of the tail.
+        queue: Folds the messages of a fold.
         old_texts: Removes what is left of texts that were replaced.
         on_damage: Called with each place that can't be folded.
 
@@ -111,7 +96,7 @@ class Fold:
         reader: ChunkReader,
         writer: ChunkWriter,
         ids: MessageIds,
-        folder: PieceFolder,
+        queue: PieceQueue,
         old_texts: OldTexts,
         on_damage: OnDamage,
     ) -> None:
@@ -120,17 +105,13 @@ class Fold:
         self._reader = reader
         self._writer = writer
         self._ids = ids
-        self._folder = folder
+        self._queue = queue
         self._old_texts = old_texts
         self._on_damage = on_damage
         self.folded_row = 0
         self.phase = Phase.IDLE
         self._row = 0
         """The last row that this fold takes."""
-        self._pieces: deque[Piece] = deque()
-        """What is left of it, by conversation and seq."""
-        self._stuck: list[Part] = []
-        """What of it can't be folded, because the file is damaged."""
         self._stuck_count = self._stuck_size = 0
         """Messages in the tail that the last fold could not fold, and their bytes: they make no fold due."""
         self._runs_written = 0
@@ -142,7 +123,7 @@ class Fold:
         self._since_ms = db.now.boot_ms
         """When the last fold began, or the tail was empty, in milliseconds since the boot."""
         self._steps: dict[Phase, Callable[[], bool]] = {
-            Phase.MESSAGES: self._messages_step,
+            Phase.MESSAGES: self._queue.step,
             Phase.IDS: self._ids_step,
             Phase.JOURNAL: self._journal_step,
             Phase.WORDS: old_texts.merge_step,
@@ -226,8 +207,7 @@ class Fold:
         self._old_texts.begin_fold()
         self._since_ms = now
         self._row = tail.last_row
-        self._pieces = deque(sorted(tail.pieces(), key=attrgetter("conversation", "first_seq")))
-        self._stuck = []
+        self._queue.begin(tail.pieces())
         self._ids.unfolded.begin_fold()
         self._runs_written = self._amended = 0
         self.phase = Phase.MESSAGES
@@ -236,30 +216,11 @@ class Fold:
     def _shorten(self) -> None:
         """Leave the newer half of the rows to the next fold: the older half makes space for it."""
         middle = (self._tail.first_row + self._row) // 2
-        if self._stuck or not self._tail.first_row <= middle < self._row:
-            return
-        self._row = middle
-        self._pieces = deque(piece for piece in self._pieces if piece.row <= middle)
-        self._requested |= self._awaited
+        if self._tail.first_row <= middle < self._row and self._queue.cut(middle):
+            self._row = middle
+            self._requested |= self._awaited
 
     # --- steps: each returns whether the next one has the same phase
-
-    def _messages_step(self) -> bool:
-        taken = self._take()
-        groups = [(each, list(found)) for each, found in groupby(taken, attrgetter("conversation"))]
-        stuck = len(self._stuck)
-        try:
-            with self._db.transaction():
-                for conversation, pieces in groups:
-                    if not self._is_stuck(conversation, pieces):
-                        self._folder.fold(conversation, pieces)
-        except StoreDamagedError:
-            del self._stuck[stuck:]
-            for conversation, pieces in groups:
-                self._fold_alone(conversation, pieces)
-        for _ in taken:
-            self._pieces.popleft()
-        return bool(self._pieces)
 
     def _ids_step(self) -> bool:
         before = self._runs_written
@@ -282,7 +243,7 @@ class Fold:
         rows: list[int] = []
         size = 0
         for row, added in self._tail.rows_up_to(self._row):
-            if size and size + added > _STEP_JOURNAL and not self._stuck:
+            if size and size + added > _STEP_JOURNAL and not self._queue.stuck:
                 break
             rows.append(row)
             size += added
@@ -301,7 +262,7 @@ class Fold:
             return True
         count, size = self._tail.count, self._tail.size
         if stuck_row:
-            self._tail.add(stuck_row, self._stuck)
+            self._tail.add(stuck_row, self._queue.stuck)
         self._stuck_count, self._stuck_size = self._tail.count - count, self._tail.size - size
         self._ids.unfolded.end_fold()
         self.folded_row = self._row
@@ -321,7 +282,7 @@ class Fold:
             if rows:
                 db.execute("DELETE FROM journal WHERE id BETWEEN ? AND ?", (rows[0], rows[-1]))
             if done:
-                stuck_row = write_row(self._db, self._stuck) if self._stuck else 0
+                stuck_row = write_row(self._db, self._queue.stuck) if self._queue.stuck else 0
             # So SQLite's journal has the page with the epoch, by which `recovery.py` knows it.
             db.execute(_FOLDED, (folded,))
         return stuck_row
@@ -351,52 +312,3 @@ class Fold:
     def _old_texts_step(self) -> bool:
         self._old_texts.empty_step()
         return False
-
-    # --- messages
-
-    def _take(self) -> Sequence[Piece]:
-        """Return the pieces that the next step folds, at least one if there is any."""
-        taken: list[Piece] = []
-        conversations: set[int] = set()
-        messages = size = 0
-        for piece in self._pieces:
-            count = piece.last_seq - piece.first_seq + 1
-            messages += count
-            size += max(len(piece.packed) - count * _ENTRY, 0)
-            conversations.add(piece.conversation)
-            if taken and (
-                messages > _STEP_MESSAGES or size > _STEP_TEXT or len(conversations) > _STEP_CONVERSATIONS
-            ):
-                break
-            taken.append(piece)
-        return taken
-
-    def _fold_alone(self, conversation: int, pieces: Sequence[Piece]) -> None:
-        """Fold what the step takes of one conversation, around what is damaged."""
-        if self._is_stuck(conversation, pieces):
-            return
-        problem = ""
-        for has_words in (True, False):
-            try:
-                with self._db.transaction():
-                    self._folder.fold(conversation, pieces, as_journaled=True, has_words=has_words)
-            except StoreDamagedError as error:
-                problem = str(error)
-            else:
-                if not has_words:
-                    self._on_damage(DamagedPlace(f"words can't be indexed: {problem}"))
-                return
-        first, last = pieces[0].first_seq, pieces[-1].last_seq
-        self._on_damage(DamagedPlace(f"stays in the journal: {problem}", conversation, first, last))
-        self._stick(pieces)
-
-    def _is_stuck(self, conversation: int, pieces: Sequence[Piece]) -> bool:
-        """Return whether messages before pieces can't be folded; keep the pieces, too, then."""
-        stuck = any(part.conversation == conversation for part in self._stuck)
-        if stuck:
-            self._stick(pieces)
-        return stuck
-
-    def _stick(self, pieces: Iterable[Piece]) -> None:
-        """Keep pieces for the next fold."""
-        self._stuck += [piece.part for piece in pieces]

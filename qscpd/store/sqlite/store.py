@@ -31,6 +31,7 @@ from qscpd.store.sqlite.journal import Part, read_rows, row_range
 from qscpd.store.sqlite.messages import Messages
 from qscpd.store.sqlite.old_texts import OldTexts
 from qscpd.store.sqlite.piece_folder import PieceFolder
+from qscpd.store.sqlite.piece_queue import PieceQueue
 from qscpd.store.sqlite.positions import Positions
 from qscpd.store.sqlite.reader import SqliteReads
 from qscpd.store.sqlite.reserve import SHARED_BYTES, Reserve
@@ -90,7 +91,7 @@ class SqliteStore(SqliteReads):
             self._chunk_reader,
             chunk_writer,
             self._ids,
-            PieceFolder(db, self._chunk_reader, chunk_writer, index),
+            PieceQueue(db, PieceFolder(db, self._chunk_reader, chunk_writer, index), on_damage),
             old_texts,
             on_damage,
         )

@@ -90,7 +90,7 @@ def test_acks_that_wait_when_the_history_is_another() -> None:
     harness.engine.connected(welcome("e2"))
     shown = harness.engine.events_to_show()
     assert stored(shown) == [number(1), number(2)]
-    assert shown_texts(shown)[-1].startswith("The server was restored")
+    assert shown_texts(shown)[-1].startswith("The server has another history")
     assert stored(harness.receive(frames.Resumed())) == []
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from qscp.rooms import HistoryFrom
 from qscpd.domain.model import Keep, MessageMeta, NewMessage, StoredMessage
-from qscpd.store.sqlite import fold, old_texts
+from qscpd.store.sqlite import old_texts, piece_queue
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
@@ -149,7 +149,7 @@ def test_a_crash_in_the_fold(erasing: Fixture, steps: int) -> None:
     erasing.say(15)
     erasing.amend("redact", 5)
     erasing.store._fold.request()
-    with mock.patch.object(fold, "_STEP_MESSAGES", 10):
+    with mock.patch.object(piece_queue, "_STEP_MESSAGES", 10):
         for _ in range(steps):
             erasing.store._fold.step()
     erasing.crash()
@@ -164,7 +164,7 @@ def test_a_redaction_in_the_middle_of_a_fold(erasing: Fixture, steps: int) -> No
     erasing.wait()
     erasing.say(15)
     erasing.store._fold.request()
-    with mock.patch.object(fold, "_STEP_MESSAGES", 10):
+    with mock.patch.object(piece_queue, "_STEP_MESSAGES", 10):
         for _ in range(steps):
             erasing.store._fold.step()
         erasing.say(10)

@@ -11,7 +11,7 @@ import pytest
 from qscpd.domain.model import Keep, MessageMeta, NewMessage, StoredMessage
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, DamageLog
-from qscpd.store.sqlite import fold
+from qscpd.store.sqlite import fold, piece_queue
 from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
@@ -222,7 +222,7 @@ def test_a_page_that_nothing_can_be_folded_into(damaged: Fixture) -> None:
         damaged.say(text)
     damaged.store._db.run("PRAGMA shrink_memory")
     mend = _break_chunks(damaged.path)
-    with mock.patch.object(fold, "DUE_MESSAGES", 3), mock.patch.object(fold, "_STEP_MESSAGES", 2):
+    with mock.patch.object(fold, "DUE_MESSAGES", 3), mock.patch.object(piece_queue, "_STEP_MESSAGES", 2):
         for _ in range(3):
             damaged.fold()
             assert damaged.shown() == expected
