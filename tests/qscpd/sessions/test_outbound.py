@@ -112,7 +112,8 @@ async def test_an_ack_does_not_overtake_messages(server: InProcessServer) -> Non
     await server.settle()
     got = await read_on(server, bob)
     acks = [(each.conversation, each.seq, each.repeated) for each in got if isinstance(each, frames.ChatAck)]
-    assert acks == [("c1", 31, True), ("c2", 1, False)]
+    # The ack in c1 waits while a page of that conversation is read; nothing holds the other one back.
+    assert sorted(acks) == [("c1", 31, True), ("c2", 1, False)]
     assert seqs(got, "c1") == [*range(1, 32)]
     assert seqs(got, "c2") == []
 
