@@ -5,6 +5,7 @@ not per byte. Behind delivery, `fold.py` moves the messages into chunks, and del
 changed. The ids of rows rise, and rows are deleted from the oldest on.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Final, NamedTuple
 
@@ -13,13 +14,15 @@ import msgspec
 from qscpd.errors import StoreDamagedError
 from qscpd.store.damage import DamagedPlace, OnDamage
 from qscpd.store.sqlite import chunks
-from qscpd.store.sqlite.database import DatabaseReader
+from qscpd.store.sqlite.database import Database, DatabaseReader
 from qscpd.store.sqlite.places import next_key
 
 _NOWHERE: Final = 0
 """Place of a row's checksum: a row's id is not known before it is written."""
 
 _INSERT: Final = "INSERT INTO journal (batch) VALUES (?)"
+
+_NUMBER: Final = re.compile("[0-9]{1,19}")
 
 _RANGE: Final = """
     SELECT (SELECT value FROM meta WHERE key = 'folded'),
@@ -93,6 +96,34 @@ def _damaged(row: int, error: Exception) -> DamagedPlace:
 
 
 def row_range(db: DatabaseReader) -> tuple[int, int]:
-    """Return the id of the last row that is folded, and of the newest one that there was."""
-    folded, newest = db.read(_RANGE)[0]
-    return int(folded or 0), newest or 0
+    """Return the id of the last row that is folded, and of the newest one that there was.
+
+    The first is 0 if what the store has of it can't be true: then all rows that exist count as not folded.
+    """
+    stored, newest = _stored_range(db)
+    return _believable(stored, newest) or 0, newest
+
+
+def repair_range(db: Database) -> DamagedPlace | None:
+    """Set the last folded row to 0 if what the store has of it can't be true; return what was wrong.
+
+    Otherwise, new rows could have ids that count as folded, and would be skipped.
+    """
+    stored, newest = _stored_range(db)
+    if _believable(stored, newest) is not None:
+        return None
+    with db.transaction() as connection:
+        connection.execute("REPLACE INTO meta VALUES ('folded', '0')")
+    return DamagedPlace(f"the journal's last folded row can't be {stored!r}: the newest one was {newest}")
+
+
+def _stored_range(db: DatabaseReader) -> tuple[str | None, int]:
+    stored, newest = db.read(_RANGE)[0]
+    return stored, newest if isinstance(newest, int) else 0
+
+
+def _believable(stored: str | None, newest: int) -> int | None:
+    """Return the last folded row as stored; None if that is no number, or above the newest row."""
+    if stored is None or not _NUMBER.fullmatch(stored) or int(stored) > newest:
+        return None
+    return int(stored)

@@ -27,7 +27,7 @@ from qscpd.store.sqlite.database import Database
 from qscpd.store.sqlite.fold import DUE_BYTES, DUE_MESSAGES, Fold
 from qscpd.store.sqlite.housekeeping import SqliteHousekeeping
 from qscpd.store.sqlite.ids import MessageIds
-from qscpd.store.sqlite.journal import Part, read_rows, row_range
+from qscpd.store.sqlite.journal import Part, read_rows, repair_range, row_range
 from qscpd.store.sqlite.messages import Messages
 from qscpd.store.sqlite.old_texts import OldTexts
 from qscpd.store.sqlite.piece_folder import PieceFolder
@@ -156,8 +156,9 @@ class SqliteStore(SqliteReads):
 
     def _catch_up(self, on_damage: OnDamage) -> None:
         """Read what the last run has not folded, and do what it did not get to."""
+        wrong = repair_range(self._db)
+        damaged: list[DamagedPlace] = [] if wrong is None else [wrong]
         folded, _ = row_range(self._db)
-        damaged: list[DamagedPlace] = []
         for row, parts in read_rows(self._db, folded, damaged.append):
             self._tail.add(row, parts)
             self._ids.add_journaled(_messages_of(parts))

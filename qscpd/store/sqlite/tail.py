@@ -144,7 +144,7 @@ class ReadTail(Tail):
         if newest > known:
             for row, parts in journal.read_rows(self._db, known, self._on_damage):
                 self.add(row, parts)
-            self.last_row = newest
+            self.last_row = max(self.last_row, newest)
 
 
 def merge_last(tail: Tail, conversation: int, last_seq: int, last_ms: int) -> tuple[int, int]:

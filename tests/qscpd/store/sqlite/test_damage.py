@@ -453,6 +453,58 @@ def test_a_damaged_newest_row_renews_the_epoch(tmp_path: Path) -> None:
     assert len(epochs) == 3
 
 
+@pytest.mark.parametrize("folded", ["zz", "", "-1", "99", "9" * 30, None])
+def test_a_damaged_end_of_what_is_folded(tmp_path: Path, folded: str | None) -> None:
+    """No row counts as folded that is not, now or later; the value is repaired and reported once."""
+    path = tmp_path / "q.db"
+    store = SqliteStore(path)
+    for name in ("alice", "bob"):
+        store.add_account(name, "x")
+    for seq in range(1, 4):
+        store.append([message(PAIR, seq)])
+    epochs = {store.epoch()}
+    store._db.close()  # as by a kill, which folds nothing
+    execute(path, "DELETE FROM meta WHERE key = 'folded'")
+    if folded is not None:
+        execute(path, f"INSERT INTO meta VALUES ('folded', '{folded}')")  # noqa: S608 - ours
+    with contextlib.closing(SqliteReader(path)) as reader:
+        assert [row.seq for row in reader.export_room(PAIR)] == [1, 2, 3]
+    log: list[str] = []
+    for last in (4, 5, 6):
+        store = SqliteStore(path, on_damage=places(log))
+        store.append([message(PAIR, 0)])
+        with contextlib.closing(SqliteReader(path)) as reader:
+            for each in (store, reader):
+                assert [row.seq for row in each.export_room(PAIR)] == [*range(1, last + 1)]
+            if last == 5:  # folded once, killed otherwise
+                housekeep(store)
+                assert [row.seq for row in reader.export_room(PAIR)] == [*range(1, last + 1)]
+        epochs.add(store.epoch())
+        store._db.close()
+    assert [line.partition(" can't")[0] for line in log] == ["the journal's last folded row"]
+    assert len(epochs) == 2
+
+
+def test_a_damaged_number_of_the_newest_row(tmp_path: Path) -> None:
+    """Rows that get numbers below those of folded ones are read, once each."""
+    path = tmp_path / "q.db"
+    store = SqliteStore(path)
+    for name in ("alice", "bob"):
+        store.add_account(name, "x")
+    for seq in range(1, 6):
+        store.append([message(PAIR, seq)])
+    store.close()
+    execute(path, "UPDATE sqlite_sequence SET seq = 1 WHERE name = 'journal'")
+    for last in (6, 7):
+        store = SqliteStore(path, on_damage=places([]))
+        with contextlib.closing(SqliteReader(path)) as reader:
+            store.append([message(PAIR, 0)])
+            for _ in range(2):
+                for each in (store, reader):
+                    assert [row.seq for row in each.export_room(PAIR)] == [*range(1, last + 1)]
+        store._db.close()
+
+
 DAMAGED_ROWS = {
     "noise": "randomblob(99)",
     "cut": "substr(batch, 1, 20)",
