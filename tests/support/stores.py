@@ -31,6 +31,7 @@ __all__ = [
     "add_room",
     "append_in_turns",
     "clock_of",
+    "close_killed",
     "conversation_of",
     "housekeep",
     "housekeeping_step",
@@ -160,6 +161,13 @@ def kill(store: Store) -> None:
     assert place._descriptor is not None
     os.close(place._descriptor)
     place._descriptor = None
+
+
+def close_killed(store: Store) -> None:
+    """Close the connections of a killed store, as its end does; nothing is written."""
+    assert isinstance(store, SqliteStore)
+    store._search.close()
+    store._db.connection.close()
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ from tests.support.damage import (
 )
 from tests.support.ids import IdMaker
 from tests.support.searches import search_page
-from tests.support.stores import TickingClock, add_room, housekeep, kill, rows_of
+from tests.support.stores import TickingClock, add_room, close_killed, housekeep, kill, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 PAIR, ROOM = 1, 2
@@ -440,6 +440,7 @@ def test_a_damaged_newest_row_renews_the_epoch(tmp_path: Path) -> None:
     epochs = {store.epoch()}
     store._db.close()
     execute(path, "UPDATE journal SET batch = randomblob(99) WHERE id = 3")
+    killed: list[SqliteStore] = []
     for count in (3, 4, 5):
         store = SqliteStore(path, on_damage=places([]))
         # The epoch is still another one in the file than in its journal: that must not look like a lost one.
@@ -449,7 +450,10 @@ def test_a_damaged_newest_row_renews_the_epoch(tmp_path: Path) -> None:
         epochs.add(store.epoch())
         if count == 4:
             housekeep(store)
+        killed.append(store)
         kill(store)
+    for each in killed:
+        close_killed(each)
     assert len(epochs) == 3
 
 

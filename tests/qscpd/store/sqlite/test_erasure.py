@@ -21,7 +21,7 @@ from qscpd.store.sqlite.reader import SqliteReader
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
-from tests.support.stores import ManualClock, add_room, kill
+from tests.support.stores import ManualClock, add_room, close_killed, kill
 
 ALICE, BOB, CAROL = 1, 2, 3
 ROOM: Final = 1
@@ -58,7 +58,7 @@ class Fixture:
     def crash(self) -> None:
         """Open the store again as after SIGKILL."""
         kill(self.store)
-        self.store._db.connection.close()
+        close_killed(self.store)
         self.store = self.open()
 
     def traces(self) -> Counter[str]:

@@ -17,7 +17,7 @@ from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.memory import memory_folder
 from tests.support.searches import search_page
-from tests.support.stores import kill, rows_of
+from tests.support.stores import close_killed, kill, rows_of
 
 ALICE, BOB, CAROL = 1, 2, 3
 PAIR, OTHER = 1, 2
@@ -59,7 +59,7 @@ class Fixture:
     def damage(self, table: str, column: str, where: str = "TRUE") -> None:
         """Kill the store, damage the beginning of some values in its file, and open it again."""
         kill(self.store)
-        self.store._db.connection.close()
+        close_killed(self.store)
         with contextlib.closing(sqlite3.connect(self.path)) as db, db:
             blob = f"CAST(zeroblob(4) || substr({column}, 5) AS BLOB)"
             assert db.execute(f"UPDATE {table} SET {column} = {blob} WHERE {where}").rowcount  # noqa: S608

@@ -39,7 +39,7 @@ from tests.support.ids import IdMaker
 from tests.support.killed_fold import small_steps
 from tests.support.memory import memory_folder
 from tests.support.searches import search_page
-from tests.support.stores import add_room, clock_of, housekeep, kill, rows_of, unread_of
+from tests.support.stores import add_room, clock_of, close_killed, housekeep, kill, rows_of, unread_of
 
 ALICE, BOB, CAROL = ACCOUNTS = 1, 2, 3
 NAMES: Final = ("alice", "bob", "carol")
@@ -140,7 +140,7 @@ class FoldMachine(RuleBasedStateMachine):
             self.holder.close()
             self.store.close()
             for each in self.killed:
-                each._db.connection.close()
+                close_killed(each)
             self.stack.close()
 
     # --- the model

@@ -14,7 +14,7 @@ from qscpd.store.sqlite.reserve import RESERVE_BYTES
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.ids import IdMaker
 from tests.support.smalldisk import fill
-from tests.support.stores import ManualClock, kill, rows_of
+from tests.support.stores import ManualClock, close_killed, kill, rows_of
 
 USERS: Final = 8
 KEPT: Final = 10
@@ -94,7 +94,7 @@ class Model:
     def crash(self) -> None:
         """Open the store again as after SIGKILL."""
         kill(self.store)
-        self.store._db.connection.close()
+        close_killed(self.store)
         self.store = self.open()
 
     def lock(self) -> None:

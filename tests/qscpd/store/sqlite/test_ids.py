@@ -25,7 +25,7 @@ from qscpd.store.sqlite import id_runs, ids
 from qscpd.store.sqlite.ids import UsedId
 from qscpd.store.sqlite.store import SqliteStore
 from tests.support.memory import memory_folder
-from tests.support.stores import ManualClock, add_room, clock_of, housekeep, kill
+from tests.support.stores import ManualClock, add_room, clock_of, close_killed, housekeep, kill
 
 SENT = NewMessage(1, 2, f"{1:032x}", "hello")
 
@@ -108,7 +108,7 @@ class Chat:
         """Open the store again, as after a SIGKILL."""
         kill(self.store)
         before, self.store = self.store, self._open()
-        before._db.connection.close()
+        close_killed(before)
 
     def reopen(self) -> None:
         """Close and open the store."""
